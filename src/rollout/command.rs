@@ -1,9 +1,10 @@
 //! A person's wish, and how it is written on the resource: one annotation each, so that kubectl, the command line
 //! and the API go the same way.
 
+mod age;
 mod order;
 
-pub use order::given_at;
+pub use order::given_by;
 
 use super::bounded::cut;
 use super::complaint::{COMPLAINTS_KEPT, plain};
@@ -28,6 +29,8 @@ pub const REASON_KEPT: usize = 512;
 pub const MAX_PENDING: usize = 50;
 /// How the id of the command begins that a deletion with `onDelete: restore` gives.
 pub const RESTORES: &str = "deleted-";
+/// What is answered to a `set` that leaves what was put back where it is, or lower.
+pub const STAYS_BACK: &str = "stays rolled back until `retry`";
 /// A raising command is forgotten this long after it was given, whatever it says itself.
 pub const RAISE_EXPIRES: Duration = Duration::from_secs(600);
 
@@ -166,8 +169,8 @@ pub struct Wish {
 /// A command, read from an annotation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// Its id: a ULID, so that ids sort by the time they were given. It is the same command only with the same verb and
-    /// wish.
+    /// Its id: a ULID, so that ids sort by the time they were given, or that time as a number. It is the same command only
+    /// with the same verb and wish.
     pub id: String,
     /// Its verb.
     pub verb: Verb,

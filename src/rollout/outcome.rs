@@ -1,7 +1,7 @@
 //! What became of people's commands, as the status tells and remembers it.
 
 use super::bounded;
-use super::command::{Command, Verb, given_at};
+use super::command::{Command, Verb, given_by};
 use super::plan::digest;
 use super::spec::timestamp_schema;
 use jiff::Timestamp;
@@ -75,8 +75,8 @@ impl CommandOutcome {
     }
 
     /// When the command was given, as its id says; `None` when that is no ULID.
-    pub fn given_at(&self) -> Option<Timestamp> {
-        given_at(&self.id)
+    pub fn given_by(&self) -> Option<Timestamp> {
+        given_by(&self.id)
     }
 
     /// The verb that was obeyed for this component; `None` where it was not.

@@ -1,5 +1,6 @@
 //! Whether two commands are one, and which of two was given later.
 
+use super::age::{Age, ulid};
 use super::{Command, Verb};
 use crate::rollout::plan::digest;
 use jiff::Timestamp;
@@ -11,33 +12,46 @@ impl Command {
         digest(&self.value())
     }
 
-    /// When it was given, as its id says; `None` when the id is no ULID.
+    /// When it was given at the earliest, as its id says: a ULID, or the time as a number; `None` when the id is neither.
     pub fn given_at(&self) -> Option<Timestamp> {
-        given_at(&self.id)
+        Age::of(&self.id).map(|age| age.from)
     }
 
-    /// Its id, if that is a ULID.
-    fn ulid(&self) -> Option<Ulid> {
-        ulid(&self.id)
-    }
-
-    /// Where it stands among those that wait: ULIDs by their age.
+    /// Where it stands among those that wait: those whose ids tell a time by that.
     pub fn place(&self) -> String {
-        self.ulid()
-            .map_or_else(|| self.id.clone(), |ulid| ulid.to_string())
+        if let Some(ulid) = ulid(&self.id) {
+            return ulid.to_string();
+        }
+        let millis = self
+            .given_at()
+            .and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        // What is told more exactly than a millisecond comes after the place that both have in common.
+        millis.map_or_else(
+            || self.id.clone(),
+            |millis| format!("{}{}", Ulid::from_parts(millis, 0), self.id),
+        )
     }
 
     /// Whether it was given after another one; `None` where their ids do not tell.
     pub fn is_after(&self, other: &Self) -> Option<bool> {
-        let (mine, theirs) = (self.ulid()?, other.ulid()?);
-        (mine != theirs).then_some(mine > theirs)
+        if let (Some(mine), Some(theirs)) = (ulid(&self.id), ulid(&other.id)) {
+            return (mine != theirs).then_some(mine > theirs);
+        }
+        let (mine, theirs) = (Age::of(&self.id)?, Age::of(&other.id)?);
+        if mine.from > theirs.to {
+            Some(true)
+        } else {
+            (mine.to < theirs.from).then_some(false)
+        }
     }
 
-    /// Whether it was surely given before what has a mark: by the milliseconds of both ids.
+    /// Whether it was given before what has a mark, or may have been, for of some only the second is known: by the
+    /// milliseconds of both ids.
     pub fn is_before_mark(&self, mark: &str) -> bool {
         let mark = mark.parse::<Ulid>().ok();
-        let times = self.ulid().zip(mark);
-        times.is_some_and(|(mine, mark)| mine.timestamp_ms() < mark.timestamp_ms())
+        let mark = mark.and_then(|mark| i64::try_from(mark.timestamp_ms()).ok());
+        let times = self.given_at().zip(mark);
+        times.is_some_and(|(mine, mark)| mine.as_millisecond() < mark)
     }
 
     /// Whether it names a component that the other names, too.
@@ -60,17 +74,9 @@ impl Command {
     }
 }
 
-/// When the command with this id was given, if that is a ULID.
-pub fn given_at(id: &str) -> Option<Timestamp> {
-    let millis = ulid(id)?.timestamp_ms();
-    Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
-}
-
-/// An id, if that is a ULID. Some write theirs in small letters, for names of Kubernetes have no others.
-fn ulid(id: &str) -> Option<Ulid> {
-    let ulid: Ulid = id.parse().ok()?;
-    // Of one that claims more bits than there are the first are lost.
-    ulid.to_string().eq_ignore_ascii_case(id).then_some(ulid)
+/// When the command with this id was given at the latest, where that tells a time.
+pub fn given_by(id: &str) -> Option<Timestamp> {
+    Age::of(id).map(|age| age.to)
 }
 
 #[cfg(test)]
@@ -91,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn only_of_two_ulids_it_is_known_which_was_given_later() {
+    fn only_of_two_ids_that_tell_a_time_it_is_known_which_was_given_later() {
         let early = Ulid::from_parts(1_772_452_800_000, 7).to_string();
         let late = Ulid::from_parts(1_772_452_800_001, 3).to_string();
         let is_after = |one: &str, other: &str| {
@@ -107,9 +113,25 @@ mod tests {
         );
         assert_eq!(is_after(&late, &late), None);
         let wrapped = format!("8{}", &late[1..]);
-        for other in ["1796040000", "1796040000123456789", "z", &wrapped] {
+        for other in ["17960400001", "z", &wrapped] {
             assert_eq!(is_after(other, &early), None, "{other}");
         }
+        for (other, after) in [
+            ("1772452799", Some(false)),
+            ("1772452799999", Some(false)),
+            ("1772452799999999999", Some(false)),
+            ("1772452800001", Some(true)),
+            ("1772452800001000000", Some(true)),
+            ("1772452801", Some(true)),
+            // Within the same second, and within the same millisecond.
+            ("1772452800", None),
+            ("1772452800000", None),
+            ("1772452800000999999", None),
+        ] {
+            assert_eq!(is_after(other, &early), after, "{other}");
+        }
+        assert_eq!(is_after("1772452800000000002", "1772452800000000001"), Some(true));
+        assert_eq!(is_after("1772452800000000001", "1772452800000000001"), None);
     }
 
     #[test]
@@ -122,6 +144,17 @@ mod tests {
             all.map(|c| c.id),
             [ids[2].clone(), ids[0].clone(), ids[1].clone()]
         );
+        let mixed = [
+            "1772452800003000000".to_owned(),
+            id(2),
+            "1772452800001".to_owned(),
+            "1772452800".to_owned(),
+            "1772452800003000001".to_owned(),
+        ];
+        let mut all = mixed.clone().map(|id| command(Verb::Set, &id, "a"));
+        all.sort_by_cached_key(Command::place);
+        let order = [3, 2, 1, 0, 4].map(|n: usize| mixed[n].clone());
+        assert_eq!(all.map(|c| c.id), order, "whatever they are written in");
     }
 
     #[test]
@@ -144,7 +177,12 @@ mod tests {
         let back = command(Verb::Rollback, &id(5), "a");
         let gives_way = |command: Command| command.may_give_way(std::slice::from_ref(&back));
         assert!(gives_way(command(Verb::Retry, &id(4), "a")));
-        assert!(gives_way(command(Verb::Retry, "1796040000", "*")));
+        assert!(
+            gives_way(command(Verb::Retry, "1772452800", "*")),
+            "in the same second"
+        );
+        assert!(!gives_way(command(Verb::Retry, "1796040000", "*")), "it is later");
+        assert!(gives_way(command(Verb::Retry, "x", "*")));
         assert!(!gives_way(command(Verb::Retry, &id(6), "a")), "it is later");
         assert!(!gives_way(command(Verb::Retry, &id(4), "b")));
         assert!(!gives_way(command(Verb::Pause, &id(4), "a")), "it raises nothing");

@@ -4,6 +4,7 @@ use super::recalls::unrecalled;
 use super::{Desk, say};
 use crate::rollout::bounded::{FAILURE_KEPT, cut};
 use crate::rollout::duration::Span;
+use crate::rollout::judge::Outlook;
 use crate::rollout::observation::{Raise, Routers};
 use crate::rollout::plan::{PlannedComponent, PlannedStep};
 use crate::rollout::reason::{Reason, State};
@@ -340,6 +341,7 @@ impl Desk<'_> {
         if c.lowering.is_some() {
             return;
         }
+        let blind = self.blind_by_hand(i, c);
         match self.routers_ready(i, c) {
             // Whoever moved one of several by hand made them disagree: that is what is told.
             Err(Stop(Reason::RouterSplit, _)) if c.reason == Reason::DriftAdopted => {}
@@ -355,7 +357,16 @@ impl Desk<'_> {
                     self.note(i, reason, message, true);
                 }
             }
-            Ok(()) if WRONG.contains(&c.reason) => {
+            Ok(()) if blind.is_some() => {
+                let message = blind.unwrap_or_default();
+                let Some(c) = self.status.components.get_mut(i) else {
+                    return;
+                };
+                let other = c.reason == Reason::Blind && !says_the_same(&c.message, &message);
+                self.news |= other;
+                say(c, Reason::Blind, other, || message);
+            }
+            Ok(()) if c.reason == Reason::Blind || WRONG.contains(&c.reason) => {
                 let Some(c) = self.status.components.get_mut(i) else {
                     return;
                 };
@@ -369,6 +380,42 @@ impl Desk<'_> {
             }
             Ok(()) | Err(_) => {}
         }
+    }
+
+    /// What is said of a weight that a person set while nobody would see it fail.
+    fn blind_by_hand(&self, i: usize, c: &ComponentStatus) -> Option<String> {
+        let outlook = self.judged.get(i)?.as_ref()?;
+        if c.weight.written.is_zero() || c.recall.is_some() {
+            return None;
+        }
+        let (since, message, one) = match outlook {
+            Outlook::Unknown { kind, since, message } if self.is_dark(c, *kind, *since) => {
+                (since, message, false)
+            }
+            Outlook::Unclear { since, message } => (since, message, true),
+            Outlook::Unknown { .. }
+            | Outlook::Breach { .. }
+            | Outlook::Promotable
+            | Outlook::Between { .. }
+            | Outlook::Insufficient { .. }
+            | Outlook::Settling { .. }
+            | Outlook::SharedOutage { .. }
+            | Outlook::ControlBad { .. }
+            | Outlook::NotArriving { .. }
+            | Outlook::NotAchievable { .. } => return None,
+        };
+        let after = self.plan.judge.blind_after;
+        let long = self.now.duration_since(*since).unsigned_abs() >= after;
+        let why = if long {
+            long_dark(one, after, message)
+        } else {
+            message.clone()
+        };
+        let what = if one { "a breach of one check" } else { "a breach" };
+        Some(format!(
+            "{what} cannot be seen now: {why}; {}, until `resume`",
+            stays(c)
+        ))
     }
 
     fn rise(&mut self, i: usize, step: PlannedStep, reason: Reason) {

@@ -157,8 +157,8 @@ impl Desk<'_> {
                 Err(format!(
                     "it came too late{given}: give it again if it is still wanted"
                 ))
-            } else if raises && command.given_at().is_none() && command.wish.expires_at.is_none() {
-                Err("its id is no ULID, so nobody can tell how old it is: give it with expiresAt".to_owned())
+            } else if raises && self.is_ageless(command) && command.wish.expires_at.is_none() {
+                Err("its id is no ULID and no time that has come, so nobody can tell how old it is: give it with expiresAt".to_owned())
             } else if let Some(against) = self.against(command, c) {
                 cancelled += 1;
                 Err(against.to_string())
@@ -258,6 +258,11 @@ impl Desk<'_> {
             return Ok(self.keep_for_want_of_control(i));
         }
         let who = self.who_gave(command);
+        let raised = self
+            .status
+            .components
+            .get(i)
+            .is_some_and(|c| self.would_raise(command, c));
         let theirs = match &self.sight(i).routers {
             Routers::Claimed(theirs) => format!("; nothing of it is written: {theirs}"),
             Routers::Unread | Routers::Unreadable(_) | Routers::Read(_) => String::new(),
@@ -277,9 +282,10 @@ impl Desk<'_> {
             Verb::Approve => Err("approve opens a phase, not a component".to_owned()),
         };
         let takes_up = matches!(command.verb, Verb::Set | Verb::Rollback | Verb::Resume) && answer.is_ok();
-        if answer.is_ok() {
-            self.heed(i, command.verb);
-        }
+        let answer = answer.map(|done| match self.heed(i, command.verb, raised) {
+            Some(recalled) => done + &recalled,
+            None => done,
+        });
         if detached
             && takes_up
             && let Some(c) = self.status.components.get_mut(i)
@@ -310,6 +316,12 @@ impl Desk<'_> {
         Err(format!(
             "nothing of it is written, and it stays back until `retry`: {theirs}"
         ))
+    }
+
+    /// Whether nobody can tell how old a command is: a number that is no time, or will be one, is none of a clock.
+    fn is_ageless(&self, command: &Command) -> bool {
+        let numbered = command.id.bytes().all(|b| b.is_ascii_digit());
+        command.given_at().is_none() || numbered && self.is_ahead(command)
     }
 
     /// Why a raising command is not taken while everything is frozen; `--force` takes it.

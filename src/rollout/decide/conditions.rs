@@ -70,7 +70,9 @@ impl Desk<'_> {
         };
         let (ready, reason, message) = self.headline(phase, &counts, &claimed, paused);
         let none = |text: &str| text.to_owned();
-        let stuck = back + lost + going + claimed.len() > 0 || self.seen.invalid.is_some();
+        let stuck = back + lost + going + claimed.len() > 0
+            || self.seen.invalid.is_some()
+            || self.waits_for_control().is_some();
         let stalled = if stuck {
             message.clone()
         } else {
@@ -147,6 +149,8 @@ impl Desk<'_> {
             (false, "RollingBack", self.who_goes_back())
         } else if let Some((reason, lost)) = self.not_back() {
             (false, reason, lost)
+        } else if let Some(kept) = self.waits_for_control() {
+            (false, "ControlNotReady", kept)
         } else if let Some((reason, taken)) = self.taken() {
             (false, reason, taken)
         } else if self.phase_failed {

@@ -200,7 +200,7 @@ impl Desk<'_> {
     }
 
     /// Whose rollback keeps a component from going on, and by which field.
-    fn stopped_by(&self, c: &ComponentStatus) -> Option<(&str, &'static str)> {
+    pub(super) fn stopped_by(&self, c: &ComponentStatus) -> Option<(&str, &'static str)> {
         let mut others = self
             .status
             .components

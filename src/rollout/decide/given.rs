@@ -132,7 +132,7 @@ impl fmt::Display for Against {
             ),
             Self::Doubt(other) => write!(
                 f,
-                "its age beside {other} is unknown, for not both ids are ULIDs of a time that has come, so it gives way: give it again if it is still wanted"
+                "its age beside {other} is unknown, for their ids do not tell which was given later, so it gives way: give it again if it is still wanted"
             ),
         }
     }
@@ -249,7 +249,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Whether an id claims to be of a time that has not come: a clock is wrong, and so it says nothing.
-    fn is_ahead(&self, command: &Command) -> bool {
+    pub(super) fn is_ahead(&self, command: &Command) -> bool {
         let latest = self.now + AHEAD;
         command.given_at().is_some_and(|at| at > latest)
     }

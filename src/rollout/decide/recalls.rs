@@ -8,8 +8,12 @@ use crate::rollout::command::{Command, Verb};
 use crate::rollout::observation::Routers;
 use crate::rollout::reason::Reason;
 use crate::rollout::sabotage;
+use crate::rollout::several;
 use crate::rollout::status::{ComponentStatus, Recall};
 use crate::rollout::weight::Weight;
+
+/// The longest message of a condition, in characters.
+const ROOM: usize = 1000;
 
 impl Desk<'_> {
     /// Keeps a program's rollback for the moment in which control can take the traffic, and gives the answer; `None`
@@ -88,12 +92,35 @@ impl Desk<'_> {
         }
     }
 
-    /// Whoever commands after it has the last word.
-    pub(super) fn heed(&mut self, i: usize, verb: Verb) {
-        let last_word = matches!(verb, Verb::Set | Verb::Resume | Verb::Retry | Verb::Detach);
-        if let Some(c) = self.status.components.get_mut(i).filter(|_| last_word) {
-            c.recall = None;
+    /// Whoever goes on after it has the last word, and is told what is called off. What lowers calls nothing off: `raised`
+    /// is whether the command was to raise the weight.
+    pub(super) fn heed(&mut self, i: usize, verb: Verb, raised: bool) -> Option<String> {
+        let last_word = match verb {
+            Verb::Resume | Verb::Retry | Verb::Detach => true,
+            Verb::Set => raised,
+            Verb::Pause
+            | Verb::Approve
+            | Verb::Promote
+            | Verb::Rollback
+            | Verb::HeaderRoute
+            | Verb::Mirror
+            | Verb::Complaint => false,
+        };
+        let c = self.status.components.get_mut(i)?;
+        if last_word {
+            let recall = c.recall.take()?;
+            return Some(format!(
+                "; what waited for control is called off: {}",
+                recall.message
+            ));
         }
+        let recall = c.recall.as_ref().filter(|_| verb == Verb::Set)?;
+        (c.weight.asked > recall.weight).then(|| {
+            format!(
+                "; it still goes on to {} as soon as control has a ready endpoint, as was asked before",
+                recall.weight
+            )
+        })
     }
 
     /// Where a rollback takes it: neither that nor an emergency ever raises.
@@ -111,6 +138,41 @@ impl Desk<'_> {
             .min(c.weight.observed.unwrap_or(c.weight.written))
             .min(going)
     }
+}
+
+impl Desk<'_> {
+    /// Who is to go back and waits for control, and why; `None` where nobody does.
+    pub(super) fn waits_for_control(&self) -> Option<String> {
+        let each: Vec<String> = self
+            .status
+            .components
+            .iter()
+            .filter_map(kept_by_control)
+            .collect();
+        (!each.is_empty()).then(|| {
+            format!(
+                "to go back and not gone back: {}",
+                several::told(&each, ROOM, several::IN_STATUS)
+            )
+        })
+    }
+}
+
+/// What keeps a component that is to go back from it, where that is control.
+fn kept_by_control(c: &ComponentStatus) -> Option<String> {
+    if c.detached || c.lowering.is_some() {
+        return None;
+    }
+    let name = &c.name;
+    if let Some(recall) = &c.recall {
+        return Some(format!("{name}: {}", waiting(&recall.message)));
+    }
+    if let Some(failed) = &c.follows {
+        return Some(format!(
+            "{name}: it follows {failed}, which was rolled back, as soon as its control has a ready endpoint"
+        ));
+    }
+    (c.reason == Reason::ControlNotReady).then(|| format!("{name}: {}", c.message))
 }
 
 /// Nothing rises that is to go back.

@@ -1,6 +1,7 @@
 //! The promises, each a property over whole lives: people, faults and weather in any order. Every one of them
 //! turns red when its rule alone is broken (`make sabotage`).
 
+mod ages;
 mod arms;
 mod audits;
 mod beside;
@@ -28,6 +29,7 @@ mod promises;
 mod recalls;
 mod requires;
 mod retries;
+mod set_again;
 mod skies;
 mod table;
 pub(crate) mod world;

@@ -3,12 +3,14 @@
 use super::commands::Answer;
 use super::complaints::settle;
 use super::recalls::why;
-use super::{Desk, say, was_fought};
-use crate::rollout::command::{Command, RAISE_EXPIRES, short_giver};
+use super::{Desk, say, settled_at, was_fought};
+use crate::rollout::command::{Command, RAISE_EXPIRES, STAYS_BACK, short_giver};
 use crate::rollout::judge::{Beside, Outlook};
+use crate::rollout::ledger::Ledger;
 use crate::rollout::observation::{Routed, Routers, Turn};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::Dark;
+use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
 use crate::rollout::window::Opening;
 use jiff::Timestamp;
@@ -66,6 +68,7 @@ impl Desk<'_> {
             return Err(String::new());
         };
         let written = c.weight.written;
+        let is_back = c.state == State::RolledBack;
         let deeper = c
             .lowering
             .as_ref()
@@ -81,6 +84,9 @@ impl Desk<'_> {
         }
         if weight > written && !command.wish.force {
             self.may_set(i)?;
+        }
+        if is_back && weight <= written && !command.wish.force {
+            return Ok(self.stay_back(i, weight, command, who));
         }
         if weight > written
             && let Some(what) = self.amiss(i, true)
@@ -116,6 +122,32 @@ impl Desk<'_> {
             "going to {weight}{}",
             warning.map(|w| format!(" ({w})")).unwrap_or_default()
         ))
+    }
+
+    /// What was put back and is set where it is, or lower, stays back: otherwise that were the way round `retry`.
+    fn stay_back(&mut self, i: usize, weight: Weight, command: &Command, who: &str) -> String {
+        let mark = self.mark_of(command);
+        let Some(c) = self.status.components.get_mut(i) else {
+            return String::new();
+        };
+        let why = match &c.lowering {
+            Some(order) if order.reason.is_rollback() => order.reason,
+            Some(_) | None if c.reason.is_rollback() => c.reason,
+            Some(_) | None => Reason::RollbackRequested,
+        };
+        let going = c.lowering.as_ref().map_or(c.weight.written, |order| order.weight);
+        // Where a person said so, nothing begins again but by a person.
+        c.retry = None;
+        c.reason = why;
+        c.message = format!("{who} set {weight} after it was put back ({why}); it stays there until `retry`");
+        let message = c.message.clone();
+        self.out.changed = true;
+        self.note(i, why, message, false);
+        if weight < going {
+            self.order(i, weight, why, why == Reason::Emergency, mark);
+            return format!("going to {weight}; it {STAYS_BACK}");
+        }
+        format!("it {STAYS_BACK}")
     }
 
     /// Why a weight cannot be written as it is asked for: then nothing is, for another is not what was wanted.
@@ -163,6 +195,23 @@ impl Desk<'_> {
         if let Some(problem) = &self.seen.invalid {
             return Err(format!("{}; {force}", unusable(problem)));
         }
+        if c.state == State::RolledBack {
+            return Err(format!(
+                "it was rolled back for {} ({}): `retry` it first, which begins its plan again; {force}",
+                c.reason, c.message
+            ));
+        }
+        if let Some((failed, field)) = self.stopped_by(c) {
+            return Err(format!(
+                "{failed} was rolled back, and spec.rollback.{field}: nothing rises until that one is retried; {force}"
+            ));
+        }
+        if let Some(recall) = &c.recall {
+            return Err(format!(
+                "an alert waits for control to put it back ({}): `resume` it first, which calls that off; {force}",
+                recall.message
+            ));
+        }
         if self.paused(c) {
             return Err(format!("it is paused: resume it first; {force}"));
         }
@@ -184,12 +233,7 @@ impl Desk<'_> {
             let why = self.plan.complaints.sentence(&found);
             return Err(format!("{why}: resume it first; {force}"));
         }
-        if let (State::RolledBack, Reason::Breach | Reason::LostTraffic) = (c.state, c.reason) {
-            return Err(format!(
-                "it was rolled back for {} ({}): retry it, or {force}",
-                c.reason, c.message
-            ));
-        }
+        let unseen = |message: &str| Err(format!("nobody would see how it does ({message}); {force}"));
         match self.outlook_now(i) {
             Some(Outlook::Breach { message, .. }) => {
                 Err(format!("it is over a rollback limit ({message}); {force}"))
@@ -199,18 +243,37 @@ impl Desk<'_> {
                 message,
                 ..
             }) => Err(format!("the metrics' source is down ({message}); {force}")),
-            Some(Outlook::NotArriving { message }) => {
-                Err(format!("nobody would see how it does ({message}); {force}"))
+            Some(Outlook::NotArriving { message }) => unseen(&message),
+            Some(Outlook::Unknown { kind, since, message }) if self.is_dark(c, kind, since) => {
+                unseen(&message)
             }
-            Some(Outlook::Unknown {
-                kind: Dark::Vanished | Dark::Empty,
-                message,
-                ..
-            }) if !c.weight.written.is_zero() => {
-                Err(format!("nobody would see how it does ({message}); {force}"))
+            Some(_) if self.is_unwatched(i, c) => {
+                unseen("its metrics have not been read since this daemon began: wait for the first look")
             }
-            _ => Ok(()),
+            Some(_) | None => Ok(()),
         }
+    }
+
+    /// Whether something ought to be seen of a component that is not: at 0% there is nothing to see of a canary, and
+    /// right after a change not yet.
+    pub(super) fn is_dark(&self, c: &ComponentStatus, kind: Dark, since: Timestamp) -> bool {
+        let judge = &self.plan.judge;
+        let watched = !c.weight.written.is_zero() && !c.state.is_terminal() && !c.detached;
+        match kind {
+            Dark::Down | Dark::Refused | Dark::Partial | Dark::NotANumber => true,
+            Dark::Vanished | Dark::Empty => !c.weight.written.is_zero(),
+            Dark::Stale => watched,
+            Dark::NotYet => watched && self.now > settled_at(since, judge) + judge.interval,
+        }
+    }
+
+    /// Whether all that is known of a component is what another daemon saw a while ago.
+    fn is_unwatched(&self, i: usize, c: &ComponentStatus) -> bool {
+        let seen = self.sight(i);
+        let last = c.evidence.as_ref().and_then(Ledger::counted_until);
+        let old = last.is_none_or(|last| self.now > last + 3 * self.plan.judge.interval);
+        let watched = !c.weight.written.is_zero() && !c.state.is_terminal() && !c.detached;
+        watched && seen.unlooked && seen.reading.is_none() && old
     }
 
     /// What only warns about a raise by hand.

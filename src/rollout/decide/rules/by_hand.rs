@@ -1,8 +1,9 @@
 //! What is said of a weight that a person asked for, and of one that a person did not get.
 
-use super::world::{World, spec, weight};
+use super::world::{Weather, World, spec, weight};
 use crate::rollout::command::Verb;
 use crate::rollout::reason::{Reason, State};
+use crate::rollout::sample::Dark;
 use crate::rollout::weight::Weight;
 use serde_json::{Value, json};
 
@@ -169,4 +170,45 @@ fn whoever_put_it_back_and_why_outlive_the_trouble_with_writing_it() {
     let alpha = world.component("alpha");
     assert_eq!(alpha.message, asked);
     assert_eq!(alpha.history.last().unwrap().message, asked);
+}
+
+#[test]
+fn a_weight_set_by_hand_says_that_nobody_sees_a_breach_while_nobody_does() {
+    let mut world = World::demo();
+    world.until("5%", |w| w.highest("alpha") == weight(50));
+    world.ticks(4);
+    world.say(Verb::Set, "alpha", Some(weight(300)));
+    world.ticks(2);
+    for _ in 0..3 {
+        assert_eq!(
+            world.component("alpha").reason,
+            Reason::Manual,
+            "{}",
+            said(&world)
+        );
+        world.tick();
+    }
+    world.weather.insert("alpha".into(), Weather::Blind(Dark::Down));
+    world.ticks(2);
+    let alpha = world.component("alpha");
+    assert_eq!((alpha.state, alpha.reason), (State::Manual, Reason::Blind));
+    assert!(
+        alpha.message.contains("a breach cannot be seen") && alpha.message.contains("30% stays"),
+        "{}",
+        alpha.message
+    );
+    let alarms = |decisions: Vec<crate::rollout::observation::Decision>| {
+        let notes = decisions.into_iter().flat_map(|d| d.notes);
+        notes.filter(|n| n.reason == Reason::Blind && n.warning).count()
+    };
+    assert_eq!(alarms(world.ticks(100)), 1, "as for the others");
+    assert!(said(&world).contains("for more than"), "{}", said(&world));
+    world.weather.insert("alpha".into(), Weather::Good);
+    world.ticks(2);
+    assert_eq!(world.component("alpha").reason, Reason::Manual);
+    assert!(
+        said(&world).starts_with("30% was set by hand"),
+        "{}",
+        said(&world)
+    );
 }

@@ -80,11 +80,7 @@ fn a_raise_whose_age_beside_a_rollback_is_unknown_gives_way_to_it() {
 
 #[test]
 fn a_resume_whose_age_beside_a_pause_is_unknown_leaves_it_paused() {
-    for (of_resume, of_pause) in [
-        ("1796040000", "1796040000"),
-        ("1796040001", "1796040000"),
-        ("1", "2"),
-    ] {
+    for (of_resume, of_pause) in [("1796040000", "1796040000"), ("7", "1796040000"), ("1", "2")] {
         let mut world = walking();
         let resume = command(&world, Verb::Resume, of_resume.to_owned(), None);
         let pause = command(&world, Verb::Pause, of_pause.to_owned(), None);
@@ -107,10 +103,10 @@ fn a_raise_that_was_surely_given_later_is_obeyed() {
 #[test]
 fn a_raise_that_is_given_when_a_lowering_was_answered_is_later_whatever_its_id() {
     let mut world = walking();
-    let back = command(&world, Verb::Rollback, "1796040000".to_owned(), None);
+    let back = command(&world, Verb::Rollback, "2".to_owned(), None);
     look(&mut world, std::slice::from_ref(&back));
     // Its annotation is still there.
-    let retry = command(&world, Verb::Retry, "1796040001".to_owned(), None);
+    let retry = command(&world, Verb::Retry, "1".to_owned(), None);
     let told = look(&mut world, &[back, retry.clone()]);
     assert_eq!(told[&retry.key()].result, CommandResult::Accepted);
 }

@@ -131,3 +131,73 @@ fn what_waits_to_go_further_is_called_off_by_no_lowering_that_stops_before_it() 
         assert_eq!(world.component("alpha").state, State::RolledBack);
     }
 }
+
+#[test]
+fn a_set_that_lowers_leaves_an_alert_waiting_and_one_that_raises_needs_force_and_says_what_it_calls_off() {
+    let last = |world: &World| {
+        let outcome = world.status.commands.last().unwrap();
+        (outcome.result, outcome.message.clone())
+    };
+    let mut world = alerted();
+    world.tick();
+    world.say(Verb::Set, "alpha", Some(weight(40)));
+    world.ticks(3);
+    let (result, message) = last(&world);
+    assert_eq!(result, CommandResult::Accepted, "{message}");
+    assert!(message.contains("still goes on to 0%"), "{message}");
+    let alpha = world.component("alpha");
+    assert_eq!(
+        (world.highest("alpha"), alpha.reason),
+        (weight(40), Reason::ControlNotReady)
+    );
+    assert!(alpha.recall.is_some());
+    // Nobody knows whether control is ready: that alone would not keep a person from it.
+    world.ready = None;
+    world.say(Verb::Set, "alpha", Some(weight(60)));
+    world.ticks(2);
+    let (result, message) = last(&world);
+    assert_eq!(result, CommandResult::Refused, "{message}");
+    assert!(
+        message.contains("an alert") && message.contains("`resume`") && message.contains("--force"),
+        "{message}"
+    );
+    let mut forced = world.clone();
+    world.ready = Some(true);
+    world.ticks(2);
+    assert_eq!(
+        (world.highest("alpha"), world.component("alpha").state),
+        (Weight::ZERO, State::RolledBack)
+    );
+    forced.say(Verb::Set, "alpha", Some(weight(60)));
+    forced.commands[0].wish.force = true;
+    forced.ticks(2);
+    let (result, message) = last(&forced);
+    assert_eq!(result, CommandResult::Accepted, "{message}");
+    assert!(message.contains("called off"), "{message}");
+    forced.ready = Some(true);
+    forced.ticks(5);
+    assert_eq!(forced.highest("alpha"), weight(60));
+}
+
+#[test]
+fn a_rollout_in_which_an_alerts_rollback_waits_is_not_said_to_be_walking_its_plan() {
+    let mut world = alerted();
+    world.ticks(3);
+    for (kind, holds) in [("Ready", "False"), ("Stalled", "True")] {
+        let condition = world.status.condition(kind).unwrap();
+        assert_eq!(
+            (condition.status.as_str(), condition.reason.as_str()),
+            (holds, "ControlNotReady"),
+            "{kind}: {}",
+            condition.message
+        );
+        assert!(
+            condition.message.contains("alpha") && condition.message.contains("no ready endpoint"),
+            "{}",
+            condition.message
+        );
+    }
+    world.ready = Some(true);
+    world.ticks(3);
+    assert_eq!(world.status.condition("Ready").unwrap().reason, "RolledBack");
+}
