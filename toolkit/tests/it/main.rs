@@ -36,6 +36,7 @@ mod ownership;
 mod pages;
 mod paging;
 mod preflight;
+mod patience;
 mod probe;
 mod restore;
 mod rights;
