@@ -49,10 +49,8 @@ pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trou
         finding::write(place.err, &findings)?;
         writeln!(
             place.out,
-            "{} Ingresses migrated, {} cleaned up, {} left: {blockers} blockers, {warnings} warnings",
-            total.migrated + total.changed + total.failed,
-            total.cleaned,
-            total.left
+            "{}: {blockers} blockers, {warnings} warnings",
+            standing.told()
         )?;
     }
     Ok(if blockers == 0 { End::Done } else { End::Partly })
