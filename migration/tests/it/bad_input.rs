@@ -135,8 +135,8 @@ fn secrets_that_are_missing_or_empty() {
     assert!(done.told("x", "TLS-SECRET-INVALID") && done.told("x", "TLS-DEFAULT-CERTIFICATE"));
     assert_eq!(
         done.answer(&get("a.com", "/")),
-        "308 https://a.com/",
-        "never in clear what was redirected"
+        "none",
+        "never in clear what was redirected, and not to where nobody is"
     );
     let done = convert_objects(&[ingress("t").0, service("a/s")], &Options::default());
     assert!(done.told("x", "TLS-SECRET-MISSING"));
