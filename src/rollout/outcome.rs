@@ -74,7 +74,7 @@ impl CommandOutcome {
         self.id == command.id && self.verb == command.verb.word() && self.digest.as_ref().is_none_or(same)
     }
 
-    /// When the command was given, as its id says; `None` when that is no ULID.
+    /// When the command was given, at the latest, as its id says; `None` when that tells no time.
     pub fn given_by(&self) -> Option<Timestamp> {
         given_by(&self.id)
     }

@@ -50,6 +50,11 @@ fn asked(object: &Value) -> Value {
     object
 }
 
+/// Whether an object is as it was before it was written.
+pub fn is_same(before: Option<&Value>, written: &Value) -> bool {
+    before.is_some_and(|before| asked(before) == asked(written))
+}
+
 /// Applies objects in order; the first that fails is the last that is tried.
 pub async fn apply(client: &Client, objects: &[(Kind, Value)], dry_run: bool) -> Done {
     let mut all = Done::default();
@@ -62,7 +67,7 @@ pub async fn apply(client: &Client, objects: &[(Kind, Value)], dry_run: bool) ->
             let before = before.ok().flatten();
             match put::apply(client, *kind, object, dry_run).await {
                 Ok(written) => {
-                    if before.is_some_and(|before| asked(&before) == asked(&written)) {
+                    if is_same(before.as_ref(), &written) {
                         all.same.push(see::object(object));
                     }
                     if absent {

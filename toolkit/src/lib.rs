@@ -21,6 +21,7 @@
 //! - [`tenant`]: tenants, their hosts and their isolation;
 //! - [`loadbalancer`]: Services whose load balancer the gateway replaces;
 //! - [`probe`]: the same questions to both data planes;
+//! - `patience`: an API server that is busy or away is asked again;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
 pub mod answering;
@@ -42,6 +43,7 @@ pub mod foreign;
 pub mod loadbalancer;
 pub mod marks;
 pub mod pace;
+mod patience;
 pub mod place;
 pub mod preflight;
 pub mod probe;

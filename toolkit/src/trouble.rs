@@ -58,6 +58,12 @@ impl Trouble {
     pub fn kube(doing: impl AsRef<str>, error: &kube::Error) -> Self {
         let doing = doing.as_ref();
         if let kube::Error::Api(status) = error {
+            if status.code == 429 || status.code >= 500 {
+                return Self::Unreachable(format!(
+                    "unable to {doing}: {}. The API server is not well, or asked too much: ask again",
+                    status.message
+                ));
+            }
             let remedy = match status.code {
                 401 => ": log in again, the API server does not know who asks",
                 403 => ": have the right granted, or use an account that has it",

@@ -6,6 +6,7 @@ use crate::block::{self, BlockArgs, UnblockArgs};
 use crate::cleanup::{self, args::CleanupArgs};
 use crate::finish::{self, args::FinishArgs};
 use crate::loadbalancer::{self, LoadBalancerVerb};
+use crate::patience::patient;
 use crate::place::Place;
 use crate::preflight::{self, PreflightArgs};
 use crate::probe::{self, ProbeArgs};
@@ -16,6 +17,9 @@ use crate::tenant::{self, TenantVerb};
 use crate::trouble::{End, Trouble};
 use crate::validate::{self, ValidateArgs};
 use clap::Subcommand;
+use std::cell::RefCell;
+use std::io::{self, Write};
+use tokio::sync::mpsc::unbounded_channel;
 
 /// What is done about a migration, in a cluster.
 #[derive(Debug, Subcommand)]
@@ -52,8 +56,45 @@ pub enum Verb {
     Loadbalancer(LoadBalancerVerb),
 }
 
-/// Does what was typed.
+/// What several write to in turn.
+struct Shared<'s, 'w>(&'s RefCell<&'w mut dyn Write>);
+
+impl Write for Shared<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().flush()
+    }
+}
+
+/// Does what was typed, with patience towards the API server: what is waited for is told.
 pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let (tell, mut told) = unbounded_channel();
+    let err: RefCell<&mut dyn Write> = RefCell::new(&mut *place.err);
+    let mut shared = Shared(&err);
+    let mut patiently = Place {
+        client: patient(&place.client, tell),
+        now: place.now,
+        stopped: place.stopped,
+        out: &mut *place.out,
+        err: &mut shared,
+        terminal: place.terminal,
+        namespace: place.namespace.clone(),
+        json: place.json,
+    };
+    let mut work = Box::pin(run_in(verb, &mut patiently));
+    loop {
+        tokio::select! {
+            biased;
+            end = &mut work => return end,
+            Some(line) = told.recv() => writeln!(err.borrow_mut(), "{line}")?,
+        }
+    }
+}
+
+async fn run_in(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
     match verb {
         Verb::Apply(args) => apply::run(args, place).await,
         Verb::Backup(args) => backup::run(args, place).await,

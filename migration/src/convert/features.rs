@@ -132,6 +132,15 @@ pub(super) fn read(ingress: &Ingress, settings: &Settings, inventory: &Inventory
     snippet::read(&notes, settings, &mut features.headers);
     let global = notes.flag("enable-global-auth").unwrap_or(true);
     let mut entries = notes.finish(false);
+    for entry in entries
+        .iter_mut()
+        .filter(|entry| entry.code == Code::ClientAddress)
+    {
+        if let Some(key) = settings.fronted {
+            *entry = Entry::new(Code::ClientAddressTold, &*entry.field, &*entry.value)
+                .with(format!("{key} is on"));
+        }
+    }
     entries.extend(settings.doubts.iter().cloned());
     for (key, value) in &settings.security {
         entries.push(Entry::new(

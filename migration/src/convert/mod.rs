@@ -48,6 +48,7 @@ mod www;
 
 pub use objects::Objects;
 pub use options::{GatewayApi, Options, Target};
+pub use settings::{Setting, setting};
 
 pub(crate) use address::{is_authority, is_range};
 pub(crate) use cors::METHODS as CORS_METHODS;
@@ -144,6 +145,7 @@ fn once(inventory: &Inventory, options: &Options, spoilt: &Spoilt) -> Plan {
         spoilt,
         &mut book,
     );
+    prepare::nowhere(&mut servers, &members, &settings, inventory, options, &mut book);
     let canaries = share::canaries(
         &servers,
         &members,

@@ -10,6 +10,7 @@ use super::pattern::Unfit;
 use super::policy::Policies;
 use super::select::result;
 use super::servers::{Duplicate, Location, Member, Place, Server};
+use super::settings::Settings;
 use super::shape::{self, Shape};
 use super::spoilt::Spoilt;
 use super::tls;
@@ -101,6 +102,37 @@ pub(super) fn locations<'a>(
             let service = location.resolved.as_ref().map(|resolved| &resolved.service);
             if let Some(broken) = service.and_then(|service| spoilt.services.get(service)) {
                 note_at(book, member, location, Code::RuleBroken, broken.clone());
+            }
+        }
+    }
+}
+
+/// Refuses what is redirected to https where no server of the gateway has the host over TLS. Where TLS ends in front, and says
+/// so, that is what has it.
+pub(super) fn nowhere(
+    servers: &mut BTreeMap<String, Server<'_>>,
+    members: &[Member<'_>],
+    settings: &Settings,
+    inventory: &Inventory,
+    options: &Options,
+    book: &mut Book<'_>,
+) {
+    if settings.forwarded_headers {
+        return;
+    }
+    for server in servers.values_mut() {
+        if !tls::lacks(server, members, settings, inventory, options) {
+            continue;
+        }
+        let host = server.host.clone();
+        for location in server.locations.iter_mut().filter(|l| l.place != Place::Root) {
+            let Some(member) = members.get(location.member) else {
+                continue;
+            };
+            let features = &member.features;
+            let asked = features.ssl_redirect || features.force_ssl_redirect;
+            if asked && features.redirect.is_none() && !location.bare && !settings.exempt(&location.path) {
+                note_at(book, member, location, Code::RedirectNowhere, host.clone());
             }
         }
     }

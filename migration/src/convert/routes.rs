@@ -133,12 +133,7 @@ impl<'a> Scene<'a, '_> {
     /// Whether http is redirected to https here, and by which condition.
     fn to_https(&self, location: &Location<'a>) -> Option<(Option<u16>, BTreeMap<String, StringMatch>)> {
         let features = &self.member(location)?.features;
-        let exempt = self
-            .settings
-            .clear
-            .iter()
-            .any(|clear| location.path.starts_with(clear.as_str()));
-        if exempt || location.bare {
+        if self.settings.exempt(&location.path) || location.bare {
             return None;
         }
         let says_http = || {

@@ -40,6 +40,8 @@ pub(super) struct Settings {
     /// Whether snippets are in force; where nobody knows, they are taken as if they were.
     pub snippets: Snippets,
     pub forwarded_headers: bool,
+    /// The setting by which something in front of nginx tells it the client's address.
+    pub fronted: Option<&'static str>,
     pub allow: Vec<String>,
     pub deny: Vec<String>,
     /// Paths below these are never redirected to https.
@@ -69,8 +71,34 @@ const SECURITY: &[&str] = &[
     "limit-rate-after",
     "location-snippet",
     "modsecurity-snippet",
+    "plugins",
     "server-snippet",
 ];
+
+/// Settings by which nginx takes another address than the connection's for the client's.
+const FRONTED: &[&str] = &["use-proxy-protocol", "use-forwarded-headers", "enable-real-ip"];
+
+/// What becomes of a setting of the controller's ConfigMap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// It keeps somebody out of every host, or looks at every request: where it is on all is refused.
+    Guard,
+    /// It is lost, and told.
+    Lost,
+    /// It is converted, or nobody misses it.
+    Kept,
+}
+
+/// What becomes of the setting with a name.
+pub fn setting(key: &str) -> Setting {
+    if SECURITY.contains(&key) || key == "global-auth-url" {
+        Setting::Guard
+    } else if READ.contains(&key) || QUIET.iter().any(|quiet| key.starts_with(quiet)) {
+        Setting::Kept
+    } else {
+        Setting::Lost
+    }
+}
 
 /// Settings whose loss changes nothing for a client or a back end: buffers, logs, workers, and what is read elsewhere.
 const QUIET: &[&str] = &[
@@ -101,8 +129,6 @@ const QUIET: &[&str] = &[
     "keep-alive",
     "large-client-header-buffers",
     "log-format",
-    "lua-",
-    "main-snippet",
     "map-hash",
     "max-worker",
     "nginx-status",
@@ -129,6 +155,13 @@ const QUIET: &[&str] = &[
     "use-port-in-redirects",
     "enable-multi-accept",
 ];
+
+impl Settings {
+    /// Whether a path is never redirected to https.
+    pub(super) fn exempt(&self, path: &str) -> bool {
+        self.clear.iter().any(|clear| path.starts_with(clear.as_str()))
+    }
+}
 
 /// Reads what is there, and reports.
 pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<Entry>) {
@@ -205,6 +238,7 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         hsts: hsts(&on, number("hsts-max-age")),
         snippets: snippets(inventory, text("allow-snippet-annotations").and_then(boolean)),
         forwarded_headers: on("use-forwarded-headers", false),
+        fronted: FRONTED.iter().find(|key| on(key, false)).copied(),
         allow,
         deny,
         clear,
@@ -369,10 +403,8 @@ const READ: &[&str] = &[
 fn unconverted(data: &BTreeMap<String, String>) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (key, value) in data {
-        let known = READ.contains(&key.as_str()) || QUIET.iter().any(|quiet| key.starts_with(quiet));
-        // Controls are told with every Ingress that they protect.
-        let told = SECURITY.contains(&key.as_str()) || key == "global-auth-url";
-        if !known && !told {
+        // Guards are told with every Ingress that they protect.
+        if setting(key) == Setting::Lost {
             entries.push(Entry::new(
                 Code::ControllerSetting,
                 format!("data.{key}"),

@@ -146,6 +146,21 @@ pub(super) fn closed(host: &str, decided: &BTreeMap<String, Security>, settings:
     }
 }
 
+/// Whether http would be redirected to an https that nobody serves: nginx has a certificate of its own for that, and which
+/// one it is is not known.
+pub(super) fn lacks(
+    server: &Server<'_>,
+    members: &[Member<'_>],
+    settings: &Settings,
+    inventory: &Inventory,
+    options: &Options,
+) -> bool {
+    // What is found is told when it is decided.
+    let mut unread = Book::new(options);
+    let security = decide(server, members, settings, inventory, &mut unread);
+    security.certain && security.secret.is_none() && !security.passthrough
+}
+
 /// Decides for a server.
 fn decide(
     server: &Server<'_>,

@@ -1,7 +1,11 @@
 //! The report for people.
 
-use super::{Entry, Outcome, Report};
+use super::{Code, Entry, Outcome, Report};
+use std::collections::BTreeMap;
 use std::fmt;
+
+/// More findings of one kind are told in one line.
+const MOST: usize = 3;
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,7 +21,18 @@ impl fmt::Display for Outcome {
 impl fmt::Display for Report {
     /// One block for each Ingress with findings; those without are only counted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever hands in all of a cluster need not read of each of its Pods.
+        let mut others: BTreeMap<&str, usize> = BTreeMap::new();
         for input in &self.input {
+            if input.entry.code == Code::OtherKind {
+                *others.entry(&input.entry.detail).or_default() += 1;
+            }
+        }
+        let all: usize = others.values().sum();
+        for input in &self.input {
+            if input.entry.code == Code::OtherKind && all > MOST {
+                continue;
+            }
             let at = &input.origin;
             writeln!(
                 f,
@@ -25,6 +40,18 @@ impl fmt::Display for Report {
                 at.file, at.document, at.line, input.object
             )?;
             entry(f, &input.entry)?;
+        }
+        if all > MOST {
+            let kinds: Vec<String> = others
+                .iter()
+                .map(|(kind, count)| format!("{count} of {kind}"))
+                .collect();
+            writeln!(
+                f,
+                "{} ({all}): objects of kinds that are not read: {}",
+                Code::OtherKind.text(),
+                kinds.join(", ")
+            )?;
         }
         if !self.controller.is_empty() {
             writeln!(f, "controller")?;

@@ -20,6 +20,7 @@ const REFUSED: &[Code] = &[
     Code::RewriteTarget,
     Code::RegexLong,
     Code::PathInvalid,
+    Code::RedirectNowhere,
 ];
 
 /// No certificate, so no listener.

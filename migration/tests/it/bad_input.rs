@@ -135,8 +135,8 @@ fn secrets_that_are_missing_or_empty() {
     assert!(done.told("x", "TLS-SECRET-INVALID") && done.told("x", "TLS-DEFAULT-CERTIFICATE"));
     assert_eq!(
         done.answer(&get("a.com", "/")),
-        "308 https://a.com/",
-        "never in clear what was redirected"
+        "none",
+        "never in clear what was redirected, and not to where nobody is"
     );
     let done = convert_objects(&[ingress("t").0, service("a/s")], &Options::default());
     assert!(done.told("x", "TLS-SECRET-MISSING"));
@@ -324,4 +324,23 @@ fn every_setting_of_the_controller_is_converted_or_told() {
             && !fields.contains(&"data.ssl-redirect")
     );
     assert!(CODES.len() > 80);
+}
+
+#[test]
+fn many_objects_that_are_not_read_are_one_line_of_the_report() {
+    let pod = |name: &str, kind: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"namespace": "a", "name": name}});
+    let said = |pods: usize| {
+        let mut all: Vec<serde_json::Value> = (0..pods).map(|n| pod(&format!("p{n}"), "Pod")).collect();
+        all.push(pod("b", "Namespace"));
+        convert_objects(&all, &Options::default())
+            .conversion
+            .report
+            .to_string()
+    };
+    let many = said(40);
+    assert_eq!(many.matches("OTHER-KIND").count(), 1, "{many}");
+    let line = "OTHER-KIND (41): objects of kinds that are not read: 1 of v1 Namespace, 40 of v1 Pod";
+    assert!(many.contains(line), "{many}");
+    let few = said(1);
+    assert_eq!(few.matches("OTHER-KIND").count(), 2, "{few}");
 }

@@ -279,3 +279,120 @@ fn what_cannot_be_compared_is_closed_rather_than_left_to_a_path_that_protects_le
     assert_eq!(done.answer(&get("a.com", "/a%20b/c")), "503");
     assert_eq!(done.answer(&get("a.com", "/a%20bc")), "app /a%20bc");
 }
+
+#[test]
+fn plugins_of_the_controller_look_at_every_request_and_what_comes_with_them_is_told() {
+    let one = Ingress::new("a/x").path("a.com", "Prefix", "/", "s");
+    let settings = config(json!({
+        "plugins": "crowdsec", "lua-shared-dicts": "crowdsec_cache: 50m",
+        "main-snippet": "load_module m.so;", "hide-headers": "Server", "ssl-reject-handshake": "true",
+        "proxy-cookie-path": "/ /x",
+    }));
+    let done = convert_with(
+        std::slice::from_ref(&one),
+        &[settings.clone()],
+        &Options::default(),
+    );
+    assert!(done.conversion.objects.is_empty());
+    assert!(done.told("x", "CONTROLLER-SECURITY"));
+    for key in [
+        "lua-shared-dicts",
+        "main-snippet",
+        "hide-headers",
+        "ssl-reject-handshake",
+        "proxy-cookie-path",
+    ] {
+        let told = done.conversion.report.controller.iter();
+        let told = told.filter(|entry| entry.code.text() == "CONTROLLER-SETTING");
+        assert!(
+            told.clone().any(|entry| entry.field == format!("data.{key}")),
+            "{key}"
+        );
+    }
+    let done = convert_with(&[one], &[settings], &accepting(&["CONTROLLER-SECURITY"]));
+    assert_eq!(done.answer(&get("a.com", "/")), "s /");
+}
+
+#[test]
+fn case_22_addresses_that_something_in_front_tells_are_not_taken_for_the_clients() {
+    let listed = Ingress::new("a/listed")
+        .note("whitelist-source-range", "10.0.0.0/8")
+        .path("a.com", "Prefix", "/", "s");
+    let open = Ingress::new("a/open").path("b.com", "Prefix", "/", "s");
+    let all = [listed, open];
+    for key in ["use-forwarded-headers", "use-proxy-protocol", "enable-real-ip"] {
+        let settings = [config(json!({key: "true"}))];
+        let done = convert_with(&all, &settings, &Options::default());
+        let entries = &done.ingress("listed").entries;
+        let told = entries
+            .iter()
+            .find(|entry| entry.code.text() == "CLIENT-ADDRESS-TOLD");
+        let told = told.unwrap_or_else(|| panic!("{key}: {entries:?}"));
+        assert!(
+            told.sec && told.refuses() && told.detail.contains(key),
+            "{told:?}"
+        );
+        assert!(!done.told("listed", "CLIENT-ADDRESS"));
+        assert_eq!(done.answer(&get("a.com", "/")), "none", "{key}");
+        assert_eq!(done.answer(&get("b.com", "/")), "s /", "{key}");
+        let done = convert_with(&all, &settings, &accepting(&["CLIENT-ADDRESS-TOLD"]));
+        assert_eq!(done.answer(&get("a.com", "/")), "s /");
+        assert_eq!(rules(&done).len(), 1, "the list is written all the same");
+    }
+    // The controller's own list, too.
+    let settings = [config(
+        json!({"denylist-source-range": "10.0.0.0/8", "use-proxy-protocol": "true"}),
+    )];
+    let done = convert_with(&all, &settings, &Options::default());
+    assert!(done.told("open", "CLIENT-ADDRESS-TOLD") && done.conversion.objects.is_empty());
+    let off = [config(json!({"use-proxy-protocol": "false"}))];
+    let done = convert_with(&all, &off, &Options::default());
+    assert!(done.told("listed", "CLIENT-ADDRESS"));
+    assert_eq!(done.answer(&get("a.com", "/")), "s /");
+}
+
+#[test]
+fn nothing_is_redirected_to_an_https_that_nobody_serves() {
+    let without = || {
+        let mut ingress = Ingress::new("a/x").path("a.com", "Prefix", "/", "s").path(
+            "a.com",
+            "Prefix",
+            "/.well-known/acme-challenge",
+            "acme",
+        );
+        ingress.0["spec"]["tls"] = json!([{"hosts": ["a.com"]}]);
+        ingress
+    };
+    let done = convert_all(&[without()]);
+    let entries = &done.ingress("x").entries;
+    let told = entries
+        .iter()
+        .find(|entry| entry.code.text() == "TLS-REDIRECT-NOWHERE");
+    assert!(told.is_some_and(|entry| entry.refuses()), "{entries:?}");
+    assert_eq!(done.answer(&get("a.com", "/y")), "503");
+    let challenge = "/.well-known/acme-challenge/t";
+    assert_eq!(
+        done.answer(&get("a.com", challenge)),
+        format!("acme {challenge}"),
+        "what is not redirected is served"
+    );
+    let options = Options {
+        default_certificate: Some(("in".to_owned(), "wild".to_owned())),
+        ..Options::default()
+    };
+    let done = convert_with(&[without()], &[], &options);
+    assert!(!done.told("x", "TLS-REDIRECT-NOWHERE") && done.says("in-wild"));
+    assert_eq!(done.answer(&get("a.com", "/y")), "308 https://a.com/y");
+    // What is served in clear leads nowhere.
+    let clear = without().note("ssl-redirect", "false");
+    let done = convert_all(&[clear]);
+    assert!(done.told("x", "TLS-DEFAULT-CERTIFICATE") && !done.conversion.report.refused());
+    assert_eq!(done.answer(&get("a.com", "/y")), "s /y");
+    // Where TLS ends in front and says so, that is where https is served.
+    let fronted = [config(json!({"use-forwarded-headers": "true"}))];
+    let done = convert_with(&[without()], &fronted, &Options::default());
+    assert!(!done.conversion.report.refused());
+    // Somebody may have a server of his own for it.
+    let done = convert_with(&[without()], &[], &accepting(&["TLS-REDIRECT-NOWHERE"]));
+    assert_eq!(done.answer(&get("a.com", "/y")), "308 https://a.com/y");
+}

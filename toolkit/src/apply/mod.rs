@@ -8,7 +8,7 @@
 //! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more, [`names`]: whether nobody asks for it; [`needed`], [`needs`]: what routes
 //!   may not be without; [`inputs`], [`headers`]: what they were made with; [`owned`]: whose all of it is;
 //! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`]
-//!   and not [`handed`] to another; [`tell`]: saying it.
+//!   and not [`handed`] to another; [`tell`]: saying it, and what of the controller's [`settings`] is lost.
 
 pub mod args;
 pub mod closed;
@@ -34,6 +34,7 @@ pub mod run;
 pub mod secret;
 pub mod select;
 pub mod send;
+pub mod settings;
 pub mod tell;
 
 use crate::cleanup::undone::undone;

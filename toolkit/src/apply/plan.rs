@@ -17,6 +17,7 @@ use super::read::{self, of_kind};
 use super::remembered;
 use super::secret;
 use super::select::{Batch, object, shown};
+use super::settings;
 use crate::cluster::{self, Cluster, Kind, annotation, meta};
 use crate::convert::{self, Seen, closure};
 use crate::digest;
@@ -131,6 +132,9 @@ impl Sources<'_> {
             ..Plan::default()
         };
         let accepted = accepted(&batch.ingresses, &conversion, self.live, &mut plan.findings);
+        if !self.args.secrets_only {
+            plan.findings.extend(settings::lost(&conversion));
+        }
         let spoken = owned::spoken(&batch.ingresses, &conversion);
         if !self.args.secrets_only {
             let prefix = convert::prefix(&self.seen.inventory, self.options);

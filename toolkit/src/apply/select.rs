@@ -104,6 +104,11 @@ fn named(args: &BatchArgs, namespace: Option<&str>, seen: &Seen) -> Result<BTree
         }
         return Ok(all().cloned().collect());
     }
+    if args.batch.iter().any(|name| name.trim().is_empty()) {
+        return Err(Trouble::Usage(
+            "--batch has an empty name, as behind a comma at its end: leave it out".to_owned(),
+        ));
+    }
     let namespaces: BTreeSet<&str> = args.batch.iter().map(String::as_str).chain(namespace).collect();
     if namespaces.is_empty() && args.ingress.is_empty() {
         return Err(Trouble::Usage(

@@ -2,7 +2,7 @@
 
 use super::args::ApplyArgs;
 use super::gateway;
-use super::item::{self, Item};
+use super::item::{self, Change, Item};
 use super::run::said;
 use super::select::shown;
 use crate::cluster::{self, Cluster, MANAGER, meta};
@@ -44,10 +44,15 @@ pub async fn send(
     let mut live = live.cloned();
     let mut said_so = String::new();
     if item.kind == cluster::GATEWAY && live.is_none() {
-        if create(&api, &body, args).await? {
+        let created = create(&api, &body, args).await;
+        if created == Ok(true) {
             return Ok(said_so);
         }
         let newer = newest(cluster, item).await?;
+        // Whoever says no may have lost the answer that it was made.
+        if newer.is_none() {
+            created?;
+        }
         body = beside(&body, None, newer.as_ref())?;
         BESIDE.clone_into(&mut said_so);
         live = newer;
@@ -69,6 +74,10 @@ pub async fn send(
         let Some(newer) = newer else {
             return Err(said(&error));
         };
+        // Asked for twice, as the first answer was lost: it is as it should be.
+        if item::change(&body, Some(&newer)) == Change::Same && item::noted(&body, &newer) {
+            return Ok(said_so);
+        }
         let now = meta(&newer, "resourceVersion").to_owned();
         if !own && version == now {
             // Not its version is in the way.

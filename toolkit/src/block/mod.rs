@@ -158,17 +158,28 @@ pub async fn block(args: &BlockArgs, place: &mut Place<'_>) -> Result<End, Troub
         .and_then(|binding| see::annotation(binding, SINCE))
         .map_or_else(|| put::stamp((place.now)()).to_string(), ToOwned::to_owned);
     let (policy, binding) = (policy::policy(&blocked), policy::binding(&blocked, stage, &since));
-    put::apply(&place.client, kinds::POLICY, &policy, args.dry_run).await?;
-    if let Err(trouble) = put::apply(&place.client, kinds::BINDING, &binding, args.dry_run).await {
-        writeln!(
-            place.err,
-            "written: {}, which does nothing without its binding",
-            see::object(&policy)
-        )?;
-        writeln!(place.err, "not written: {trouble}")?;
-        return Ok(if args.dry_run { End::Refused } else { End::Partly });
+    let mut same = Vec::new();
+    let written = put::apply(&place.client, kinds::POLICY, &policy, args.dry_run).await?;
+    if batch::is_same(standing.policy.as_ref(), &written) {
+        same.push(see::object(&policy));
     }
-    say(place, args.dry_run, before, stage, &blocked, &[policy, binding])?;
+    match put::apply(&place.client, kinds::BINDING, &binding, args.dry_run).await {
+        Ok(written) if batch::is_same(standing.binding.as_ref(), &written) => {
+            same.push(see::object(&binding));
+        }
+        Ok(_) => {}
+        Err(trouble) => {
+            writeln!(
+                place.err,
+                "written: {}, which does nothing without its binding",
+                see::object(&policy)
+            )?;
+            writeln!(place.err, "not written: {trouble}")?;
+            return Ok(if args.dry_run { End::Refused } else { End::Partly });
+        }
+    }
+    let objects = [policy, binding];
+    say(place, args.dry_run, (before, stage), &blocked, &objects, &same)?;
     Ok(End::Done)
 }
 
@@ -226,7 +237,7 @@ async fn by_webhook(args: &BlockArgs, picture: &Picture, place: &mut Place<'_>) 
         .filter(|(kind, _)| *kind != kinds::SECRET)
         .map(|(_, object)| object)
         .collect();
-    say(place, args.dry_run, before, stage, &blocked, &shown)?;
+    say(place, args.dry_run, (before, stage), &blocked, &shown, &done.same)?;
     Ok(End::Done)
 }
 
@@ -295,10 +306,10 @@ fn blocked(args: &BlockArgs, picture: &Picture) -> Result<Blocked, Trouble> {
 fn say(
     place: &mut Place<'_>,
     dry_run: bool,
-    before: Option<Stage>,
-    stage: Stage,
+    (before, stage): (Option<Stage>, Stage),
     blocked: &Blocked,
     objects: &[Value],
+    same: &[String],
 ) -> Result<(), Trouble> {
     if place.json {
         let whole = json!({
@@ -310,8 +321,13 @@ fn say(
         return Ok(());
     }
     let done = if dry_run { "would be written" } else { "written" };
-    for object in objects {
-        writeln!(place.out, "{done}: {}", see::object(object))?;
+    for object in objects.iter().map(see::object) {
+        let done = if same.contains(&object) {
+            "as it should be"
+        } else {
+            done
+        };
+        writeln!(place.out, "{done}: {object}")?;
     }
     let from = before.map_or("nothing", Stage::word);
     writeln!(place.out, "stage: {} (was {from})", stage.word())?;

@@ -5,8 +5,10 @@ use super::controller::{Controller, data};
 use super::picture::Picture;
 use crate::finding::Finding;
 use crate::see;
+use gradual_rollout_migration::convert::{Setting, setting};
+use gradual_rollout_migration::input;
 
-/// Settings that an Istio gateway does not have by itself. What guards hosts is below.
+/// Settings that an Istio gateway does not have by itself, beside those that `convert` says it loses. What guards hosts is below.
 const SETTINGS: &[&str] = &[
     "add-headers",
     "annotations-risk-level",
@@ -21,7 +23,6 @@ const SETTINGS: &[&str] = &[
     "hsts-max-age",
     "hsts-preload",
     "http-redirect-code",
-    "limit-rate",
     "load-balance",
     "no-auth-locations",
     "no-tls-redirect-locations",
@@ -40,15 +41,9 @@ const SETTINGS: &[&str] = &[
     "strict-validate-path-type",
 ];
 
-/// Settings that keep somebody out of every host.
+/// Settings that keep somebody out of every host, beside those for which `convert` refuses everything.
 const GUARDS: &[&str] = &[
-    "block-cidrs",
-    "block-referers",
-    "block-user-agents",
     "denylist-source-range",
-    "enable-modsecurity",
-    "enable-owasp-modsecurity-crs",
-    "global-auth-url",
     "global-rate-limit-memcached-host",
     "whitelist-source-range",
 ];
@@ -150,14 +145,15 @@ fn settings(picture: &Picture, controller: &Controller<'_>, found: &mut Vec<Find
     let object = see::object(config);
     for (key, value) in data(config) {
         let says = format!("{key} = {}", shortened(value));
-        let on = !value.is_empty() && value != "false";
-        if GUARDS.contains(&key) && on {
+        let on = !value.is_empty() && input::switch(value) != Some(false);
+        let becomes = setting(key);
+        if (GUARDS.contains(&key) || becomes == Setting::Guard) && on {
             found.push(code::NGINX_GUARD.at(&object, says));
         } else if key == "use-proxy-protocol" && on {
             found.push(code::NGINX_PROXY_PROTOCOL.at(&object, says));
         } else if ["use-forwarded-headers", "enable-real-ip"].contains(&key) && on {
             found.push(code::NGINX_FORWARDED.at(&object, says));
-        } else if SETTINGS.contains(&key) {
+        } else if SETTINGS.contains(&key) || becomes == Setting::Lost {
             found.push(code::NGINX_SETTING.at(&object, says));
         }
     }

@@ -1,6 +1,6 @@
 //! Whether anything of an Ingress was seen to work: two sides that are dead answer alike too.
 
-use super::ask::{Answer, Outcome, Question};
+use super::ask::{Answer, Body, Outcome, Question};
 use super::code;
 use super::hit::Hit;
 use super::mark::has;
@@ -69,7 +69,8 @@ fn alive(nginx: &Outcome, istio: &Outcome, backend: &[String]) -> bool {
     let (Outcome::Answered(ours), Outcome::Answered(theirs)) = (nginx, istio) else {
         return false;
     };
-    let works = |answer: &Answer| answer.status < 500;
+    // A stream that goes on is alive, what breaks off is not well.
+    let works = |answer: &Answer| answer.status < 500 && answer.body != Body::Cut;
     let nothing = ours.status == 404 || theirs.status == 404;
     works(ours) && works(theirs) && (!nothing || marked(ours, backend) || marked(theirs, backend))
 }

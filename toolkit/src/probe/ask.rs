@@ -6,7 +6,7 @@ use gradual_rollout_migration::model::Scheme;
 use http::header::{HOST, LOCATION, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -91,11 +91,34 @@ impl Question {
     }
 }
 
+/// What came of the body behind a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// All of it, or as much as is read.
+    Whole,
+    /// Not to its end in time.
+    Late,
+    /// It ended before its end.
+    Cut,
+}
+
+impl Body {
+    /// Behind a status.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Whole => "",
+            Self::Late => ", its body not whole in time",
+            Self::Cut => ", its body cut off",
+        }
+    }
+}
+
 /// What was answered.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
+    pub body: Body,
     /// Until the head of the answer was there.
     pub took: Duration,
 }
@@ -164,8 +187,8 @@ impl Outcome {
     pub(super) fn words(&self, question: &Question) -> String {
         match self {
             Self::Answered(answer) => match answer.location(question) {
-                Some(location) => format!("{} to {location}", answer.status),
-                None => answer.status.to_string(),
+                Some(location) => format!("{} to {location}{}", answer.status, answer.body.words()),
+                None => format!("{}{}", answer.status, answer.body.words()),
             },
             Self::Refused(why) => format!("no HTTP ({why})"),
             Self::Late => "nothing in time".to_owned(),
@@ -234,6 +257,7 @@ pub(super) async fn announced(
         Ok(Ok(status)) => Outcome::Answered(Answer {
             status,
             headers: HeaderMap::new(),
+            body: Body::Whole,
             took: Duration::ZERO,
         }),
         Ok(Err(why)) => Outcome::Refused(why),
@@ -366,7 +390,9 @@ impl<'a> Client<'a> {
                 }
             }
         };
-        let response = match timeout(self.limit, sent).await {
+        // One limit for all of the answer: a head alone is of no use to a client.
+        let deadline = began + self.limit;
+        let response = match timeout_at(deadline, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Outcome::Refused(error.to_string()),
             Err(_) => return Outcome::Late,
@@ -375,17 +401,27 @@ impl<'a> Client<'a> {
         let (parts, body) = response.into_parts();
         let mut headers = parts.headers;
         // An upgraded connection speaks something else from here on.
-        if parts.status.as_u16() != 101
-            && let Ok(Ok(body)) = timeout(self.limit, Limited::new(body, BODY).collect()).await
-        {
-            if let Some(trailers) = body.trailers() {
-                headers.extend(trailers.clone());
+        let body = if parts.status.as_u16() == 101 {
+            Body::Whole
+        } else {
+            match timeout_at(deadline, Limited::new(body, BODY).collect()).await {
+                Ok(Ok(body)) => {
+                    if let Some(trailers) = body.trailers() {
+                        headers.extend(trailers.clone());
+                    }
+                    self.open = Some(connection);
+                    Body::Whole
+                }
+                // As much as is read came, which is enough.
+                Ok(Err(error)) if error.is::<LengthLimitError>() => Body::Whole,
+                Ok(Err(_)) => Body::Cut,
+                Err(_) => Body::Late,
             }
-            self.open = Some(connection);
-        }
+        };
         Outcome::Answered(Answer {
             status: parts.status.as_u16(),
             headers,
+            body,
             took,
         })
     }
@@ -415,6 +451,7 @@ mod tests {
         let answer = Answer {
             status: 301,
             headers,
+            body: Body::Whole,
             took: Duration::ZERO,
         };
         answer

@@ -51,6 +51,12 @@ codes! {
     LATE "PROBE-LATE" Blocker
         "One side did not answer in time."
         "see that the back end answers, or give it more --timeout";
+    CUT_OFF "PROBE-CUT-OFF" Blocker
+        "A body does not arrive whole, or not in time, and the other side's does, or fails otherwise."
+        "ask for it with curl at both addresses; see the gateway's access log (response flags) and its time-outs, or give a body that is only slow more --timeout";
+    CUT_OFF_BOTH "PROBE-CUT-OFF-BOTH" Warning
+        "Neither side's body arrives whole: an answer without end, as a stream of events, or a back end that breaks off. Heads were compared, the rest was not."
+        "see that it is meant to be so; give a body that is only slow more --timeout";
     FLAKY "PROBE-FLAKY" Blocker
         "nginx answers a question twice alike, and the gateway fails it once."
         "see the gateway's pods and its access log, then ask again: users would meet the failure too";

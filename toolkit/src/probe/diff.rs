@@ -1,6 +1,6 @@
 //! In what two answers to one question differ.
 
-use super::ask::{Answer, Outcome, Question};
+use super::ask::{Answer, Body, Outcome, Question};
 use super::code::{self, Code};
 use std::collections::BTreeSet;
 
@@ -86,6 +86,9 @@ pub(super) fn between(
     } else if ours.location(question) != theirs.location(question) {
         all.push(found(code::LOCATION));
     }
+    if ours.body != theirs.body {
+        all.push(found(code::CUT_OFF));
+    }
     let by_backend = |answer: &Answer| {
         let named = backend.iter().filter_map(|name| answer.header(name));
         named.map(ToOwned::to_owned).next()
@@ -108,6 +111,9 @@ pub(super) fn between(
     if ours.status == theirs.status && ours.status < 400 {
         let names = HEADERS.iter().copied().chain(more.iter().map(String::as_str));
         all.extend(names.filter_map(|name| header(name, ours, theirs)));
+    }
+    if ours.body == theirs.body && ours.body != Body::Whole {
+        all.push(found(code::CUT_OFF_BOTH));
     }
     all
 }

@@ -33,6 +33,15 @@ struct Found {
     envoys: usize,
 }
 
+/// What no model says.
+const UNFORESEEN: [code::Code; 5] = [
+    code::UNSTABLE,
+    code::FLAKY,
+    code::LATE,
+    code::CUT_OFF,
+    code::CUT_OFF_BOTH,
+];
+
 /// Asks everything; `model` is that of nginx. `foreseen` says of a request whether the models of both sides differ on it in what was found
 /// to differ, and the gateway answered with the status that its model says.
 pub(super) async fn run(
@@ -60,8 +69,7 @@ pub(super) async fn run(
         envoys += found.envoys;
         reached.extend(found.reached);
         for (request, question, difference) in found.differences {
-            let told =
-                difference.lost_guard || [code::UNSTABLE, code::FLAKY, code::LATE].contains(&difference.code);
+            let told = difference.lost_guard || UNFORESEEN.contains(&difference.code);
             let code = if !told && foreseen(&request, &difference) {
                 code::FORESEEN
             } else {
@@ -147,7 +155,8 @@ async fn answered(
 ) -> (Outcome, Outcome, Vec<Difference>) {
     let (ours, theirs) = both(probe, nginx, istio, question).await;
     let first = probe.between(question, &ours, &theirs);
-    if first.is_empty() {
+    // What has no end on either side has none the second time, and takes all of its time again.
+    if first.iter().all(|one| one.code == code::CUT_OFF_BOTH) {
         return (ours, theirs, first);
     }
     let (again, anew) = both(probe, nginx, istio, question).await;
@@ -161,10 +170,7 @@ async fn answered(
     }
     let twice = |a: &Outcome, b: &Outcome| format!("{}, then {}", a.words(question), b.words(question));
     // Where nginx is steady, the back ends are too: it is the gateway that fails some of the requests.
-    let failing = |all: &[Difference]| {
-        all.iter()
-            .any(|one| [code::STATUS, code::LOCATION, code::REFUSED, code::LATE].contains(&one.code))
-    };
+    let failing = |all: &[Difference]| all.iter().any(|one| FAILS.contains(&one.code));
     let steady = matches!(&ours, Outcome::Answered(_)) && ours.words(question) == again.words(question);
     let unstable = Difference {
         code: if steady && (failing(&first) || failing(&second)) {
@@ -179,6 +185,15 @@ async fn answered(
     };
     (ours, theirs, vec![unstable])
 }
+
+/// What is a failure where it comes now and then.
+const FAILS: [code::Code; 5] = [
+    code::STATUS,
+    code::LOCATION,
+    code::REFUSED,
+    code::LATE,
+    code::CUT_OFF,
+];
 
 /// One turn, both sides.
 pub(super) async fn both(

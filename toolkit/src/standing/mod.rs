@@ -286,6 +286,22 @@ impl Standing {
         total
     }
 
+    /// How many stand where, as `status` and `validate` both tell it: what only has a mark, or only a route, is no more migrated
+    /// for the one than for the other.
+    pub fn told(&self) -> String {
+        let total = self.total();
+        format!(
+            "{} Ingresses left, {} migrated ({} hosts served by both), {} changed, {} failed, {} cleaned up, {} orphaned",
+            total.left,
+            total.migrated,
+            self.both(),
+            total.changed,
+            total.failed,
+            total.cleaned,
+            total.orphaned
+        )
+    }
+
     /// Hosts that nginx and the gateway serve both.
     pub fn both(&self) -> usize {
         // A canary serves no host: it splits what another serves.

@@ -101,14 +101,8 @@ pub async fn run(args: &StatusArgs, place: &mut Place<'_>) -> Result<End, Troubl
     }
     writeln!(
         place.out,
-        "{} Ingresses left, {} migrated ({} hosts served by both), {} changed, {} failed, {} cleaned up, {} orphaned; {} namespaces done",
-        total.left,
-        total.migrated,
-        standing.both(),
-        total.changed,
-        total.failed,
-        total.cleaned,
-        total.orphaned,
+        "{}; {} namespaces done",
+        standing.told(),
         counts.values().filter(|c| done(c)).count()
     )?;
     Ok(End::Done)

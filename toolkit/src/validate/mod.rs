@@ -49,8 +49,8 @@ pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trou
         finding::write(place.err, &findings)?;
         writeln!(
             place.out,
-            "{} Ingresses left, {} migrated, {} changed, {} failed, {} cleaned up, {} orphaned: {blockers} blockers, {warnings} warnings",
-            total.left, total.migrated, total.changed, total.failed, total.cleaned, total.orphaned
+            "{}: {blockers} blockers, {warnings} warnings",
+            standing.told()
         )?;
     }
     Ok(if blockers == 0 { End::Done } else { End::Partly })

@@ -72,6 +72,13 @@ async fn every_ingress_stands_somewhere_and_namespaces_that_are_done_are_only_co
     let judged = migrate(&store, &clock, &["validate"]).await;
     show(&judged);
     assert_eq!(judged.end.unwrap(), End::Partly);
+    let told = migrate(&store, &clock, &["status"]).await.out;
+    let told = told.lines().last().unwrap().split(';').next().unwrap().to_owned();
+    assert!(
+        told.starts_with("1 Ingresses left, 1 migrated") && judged.out.starts_with(&told),
+        "{told}: {}",
+        judged.out
+    );
     assert!(
         judged.err.contains("STATE-NO-ROUTE")
             && judged.err.contains("STATE-ORPHANED")

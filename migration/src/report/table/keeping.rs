@@ -16,6 +16,9 @@ macro_rules! codes_of_keeping {
             ClientAddress "CLIENT-ADDRESS" Approximated Medium []
                 "addresses are judged as the gateway sees them: behind a load balancer that hides them the policy judges the load balancer's"
                 "set externalTrafficPolicy: Local, PROXY protocol or numTrustedProxies for the gateway, and test from outside";
+            ClientAddressTold "CLIENT-ADDRESS-TOLD" Refused Blocker [sec may]
+                "nginx is told the client's address by what is in front of it (X-Forwarded-For or the PROXY protocol); the gateway judges the address of what is in front, which may be on the list or off it for every client alike, until it is told whom to believe"
+                "set meshConfig.defaultConfig.gatewayTopology (numTrustedProxies, or proxyProtocol) for the gateway, see from outside that it judges the client's address, then --accept CLIENT-ADDRESS-TOLD";
             AuthUrl "AUTH-URL" Refused Blocker [sec may]
                 "requests would arrive without the check of the authentication service"
                 "register the service as an extension provider of the mesh and write an AuthorizationPolicy with action CUSTOM";

@@ -66,6 +66,9 @@ macro_rules! codes_of_serving {
             DefaultCertificate "TLS-DEFAULT-CERTIFICATE" Approximated High []
                 "nginx serves this host over TLS with its default certificate; without --default-certificate no HTTPS server is written"
                 "give the host a certificate, or name the default one with --default-certificate NAMESPACE/NAME";
+            RedirectNowhere "TLS-REDIRECT-NOWHERE" Refused Blocker [may]
+                "http is redirected to https, and the gateway would have no HTTPS server for the host: nginx shows its default certificate there, and which one that is is not known"
+                "name a Secret in spec.tls, or the default certificate with --default-certificate NAMESPACE/NAME; where another Gateway has the host over TLS, --accept TLS-REDIRECT-NOWHERE";
             TlsIgnored "TLS-OLDER-DECIDES" Dropped Medium []
                 "an older Ingress decides about the certificate of this host, as in nginx"
                 "use the same Secret in every Ingress of the host";

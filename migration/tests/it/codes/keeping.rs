@@ -71,6 +71,13 @@ fn controllers() -> Vec<Case> {
             with(&[plain()], &[config(json!({"block-user-agents": "bad"}))]),
         ),
         (
+            "CLIENT-ADDRESS-TOLD",
+            with(
+                &[noted(&[("whitelist-source-range", "10.0.0.0/8")])],
+                &[config(json!({"use-proxy-protocol": "true"}))],
+            ),
+        ),
+        (
             "ANNOTATION-PREFIX",
             convert_with(&[noted(&[("auth-url", "http://auth")])], &[], &prefixed),
         ),

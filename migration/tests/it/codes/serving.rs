@@ -130,7 +130,8 @@ fn tls() -> Vec<Case> {
                 .tls(&["*.a.com"], "t")
                 .path("x.a.com", "Prefix", "/", "s")]),
         ),
-        ("TLS-DEFAULT-CERTIFICATE", convert_all(&[default])),
+        ("TLS-DEFAULT-CERTIFICATE", convert_all(&[default.clone()])),
+        ("TLS-REDIRECT-NOWHERE", convert_all(&[default])),
         (
             "TLS-OLDER-DECIDES",
             convert_all(&[older, secured(&["a.com"]).day(2)]),

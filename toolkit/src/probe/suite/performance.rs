@@ -1,7 +1,7 @@
 //! How long both take for the same questions, asked in turns so that both meet the same load.
 
 use crate::probe::Probe;
-use crate::probe::ask::{Outcome, Question};
+use crate::probe::ask::{Body, Outcome, Question};
 use crate::probe::code;
 use crate::probe::hit::Hit;
 use crate::probe::target::Target;
@@ -28,7 +28,8 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
                 break;
             };
             // The first of each shakes hands.
-            if turn > 0 && here.status < 400 && there.status < 400 {
+            let whole = here.body == Body::Whole && there.body == Body::Whole;
+            if turn > 0 && whole && here.status < 400 && there.status < 400 {
                 ours.push(here.took);
                 theirs.push(there.took);
             }

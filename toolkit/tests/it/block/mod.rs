@@ -107,8 +107,14 @@ async fn a_second_run_changes_nothing_and_keeps_since_when() {
         first["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"][0]["values"],
         json!(["kube-system"])
     );
-    migrate(&store, &clock, &block).await.end.unwrap();
+    let again = migrate(&store, &clock, &block).await;
+    again.end.unwrap();
     assert_eq!(store.version(), version);
+    let told = again
+        .out
+        .matches("as it should be: ValidatingAdmissionPolicy")
+        .count();
+    assert!(told == 2 && !again.out.contains("written:"), "{}", again.out);
     let since = first["metadata"]["annotations"]["rollout.sealos.io/block-since"].as_str();
     assert!(since.unwrap().starts_with("2026-01-05T02:0"), "{since:?}");
 }

@@ -48,6 +48,8 @@ async fn every_setting_that_a_gateway_lacks_is_told_and_each_that_guards_hosts_a
         ("block-referers", "x"),
         ("enable-modsecurity", "true"),
         ("enable-owasp-modsecurity-crs", "true"),
+        ("plugins", "crowdsec"),
+        ("limit-rate", "100"),
     ];
     let plain = [
         ("ssl-redirect", "false"),
@@ -73,6 +75,11 @@ async fn every_setting_that_a_gateway_lacks_is_told_and_each_that_guards_hosts_a
         ("proxy-set-headers", "ns-a/headers"),
         ("load-balance", "ewma"),
         ("service-upstream", "true"),
+        ("main-snippet", "load_module m.so;"),
+        ("lua-shared-dicts", "crowdsec_cache: 50m"),
+        ("hide-headers", "Server"),
+        ("ssl-reject-handshake", "true"),
+        ("proxy-cookie-path", "/ /x"),
     ];
     let others = [
         ("use-forwarded-headers", "true", "NGINX-FORWARDED"),

@@ -1,14 +1,17 @@
 //! A data plane on loopback: HTTP and HTTPS on ports of their own, and whatever answers a test wants.
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use http::{HeaderMap, Response, Version};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::convert::Infallible;
+use std::io::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -43,7 +46,21 @@ pub(crate) struct Says {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub after: Duration,
-    pub body: &'static [u8],
+    pub body: Sends,
+}
+
+/// What comes behind a head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sends {
+    Whole,
+    /// Nothing at all, and that is all there is.
+    Nothing,
+    /// A part of it, and nothing more.
+    Part,
+    /// A part of it, and the end of the connection.
+    Cut,
+    /// More and more of it, without end.
+    Flood,
 }
 
 pub(crate) fn says(status: u16) -> Says {
@@ -51,11 +68,16 @@ pub(crate) fn says(status: u16) -> Says {
         status,
         headers: vec![("server", "istio-envoy".to_owned())],
         after: Duration::ZERO,
-        body: b"ok",
+        body: Sends::Whole,
     }
 }
 
 impl Says {
+    pub(crate) fn sending(mut self, body: Sends) -> Self {
+        self.body = body;
+        self
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
@@ -63,7 +85,7 @@ impl Says {
 
     /// Nothing but its head.
     pub(crate) fn empty(mut self) -> Self {
-        self.body = b"";
+        self.body = Sends::Nothing;
         self
     }
 
@@ -208,7 +230,7 @@ async fn answer(
     name: String,
     handler: Handler,
     seen: Arc<Mutex<Vec<Arrived>>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<BoxBody<Bytes, Error>>, Infallible> {
     let authority = request.uri().authority().map(ToString::to_string);
     let host = request
         .headers()
@@ -236,5 +258,31 @@ async fn answer(
     for (name, value) in says.headers {
         response = response.header(name, value);
     }
-    Ok(response.body(Full::new(Bytes::from_static(says.body))).unwrap())
+    Ok(response.body(body(says.body)).unwrap())
+}
+
+fn body(sends: Sends) -> BoxBody<Bytes, Error> {
+    const KILOBYTE: &[u8] = &[b'x'; 1024];
+    let part = || stream::iter([Ok(Frame::data(Bytes::from_static(b"ok")))]);
+    match sends {
+        Sends::Whole => Full::new(Bytes::from_static(b"ok"))
+            .map_err(|never| match never {})
+            .boxed(),
+        Sends::Nothing => Full::new(Bytes::new())
+            .map_err(|never| match never {})
+            .boxed(),
+        Sends::Part => BodyExt::boxed(StreamBody::new(part().chain(stream::pending()))),
+        Sends::Cut => {
+            // Not before the head and the part are on their way.
+            let end = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(Error::other("the end"))
+            });
+            BodyExt::boxed(StreamBody::new(part().chain(end)))
+        }
+        Sends::Flood => {
+            let more = stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(KILOBYTE))));
+            BodyExt::boxed(StreamBody::new(more))
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `probe`: two data planes on loopback, and what is said of their answers.
 
 mod backends;
+mod bodies;
 mod cors;
 pub(crate) mod edge;
 mod guards;
