@@ -67,10 +67,25 @@ impl Suite {
     }
 
     /// As it is typed.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Routes => "routes",
+            Self::MultiTenant => "multi-tenant",
+            Self::Protocols => "protocols",
+            Self::SslCertificates => "ssl-certificates",
+            Self::Cors => "cors",
+            Self::Performance => "performance",
+            Self::Guards => "guards",
+            Self::Limits => "limits",
+            Self::Redirects => "redirects",
+            Self::Edge => "edge",
+            Self::All => "all",
+        }
+    }
+
+    /// The same, as text of its own.
     pub(super) fn word(self) -> String {
-        self.to_possible_value()
-            .map(|value| value.get_name().to_owned())
-            .unwrap_or_default()
+        self.name().to_owned()
     }
 }
 
@@ -184,6 +199,14 @@ mod tests {
 
     fn typed(words: &[&str]) -> Result<ProbeArgs, clap::Error> {
         Typed::try_parse_from([&["probe"], words].concat()).map(|typed| typed.args)
+    }
+
+    #[test]
+    fn a_suite_is_called_what_is_typed() {
+        for suite in Suite::value_variants() {
+            let typed = suite.to_possible_value().unwrap();
+            assert_eq!(typed.get_name(), suite.name());
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod backends;
 mod cors;
 pub(crate) mod edge;
 mod guards;
+mod hung;
+mod preflights;
 mod secured;
 mod suites;
 mod withdrawn;
