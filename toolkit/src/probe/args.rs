@@ -127,7 +127,7 @@ pub struct ProbeArgs {
     #[arg(long, value_enum, value_name = "SUITE")]
     pub suite: Vec<Suite>,
     /// Questions a second to each side
-    #[arg(long, value_name = "RATE", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20000))]
+    #[arg(long, value_name = "RATE", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=20000))]
     pub rate: u32,
     /// How many hosts are asked at once
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
