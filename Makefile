@@ -58,9 +58,10 @@ check-generated: ## Fail when a generated file differs from what the code genera
 	scripts/generated.sh check
 
 .PHONY: equivalence
-equivalence: ## Hold the converter against the models of nginx and Envoy over 20,000 sets of Ingresses at random, and its figures (PROPTEST_CASES=n PROPTEST_RNG_SEED=n)
+equivalence: ## Hold the converter against the models of nginx and Envoy over 20,000 sets of Ingresses at random; its figures, and those of apply and probe (PROPTEST_CASES=n PROPTEST_RNG_SEED=n)
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-1} $(CARGO) test --locked --profile sweep -p gradual-rollout-migration --test equivalence
 	$(CARGO) test --locked --profile sweep -p gradual-rollout-migration --test it -- --ignored --exact --nocapture scale::five_thousand_ingresses_in_two_seconds_and_two_hundred_megabytes
+	$(CARGO) test --locked --profile sweep -p gradual-rollout -p gradual-rollout-toolkit --test figures -- --nocapture --test-threads 1
 
 .PHONY: sabotage
 sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" for some)

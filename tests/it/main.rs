@@ -23,6 +23,7 @@ mod cli_explain;
 mod cli_init;
 mod cli_left;
 mod cli_migrate;
+mod cli_migrate_live;
 mod cli_migrate_page;
 mod cli_previews;
 mod cli_wishes;

@@ -77,8 +77,9 @@ impl Served {
 impl Emitter<'_, '_> {
     pub(super) fn run(&self, book: &mut Book<'_>) -> Written {
         let served = self.served(book);
+        let ciphers = self.ciphers(&served, book);
         match &self.options.target {
-            Target::Istio => self.istio(served),
+            Target::Istio => self.istio(served, ciphers),
             Target::GatewayApi(wishes) => gateway_api::write(served, wishes, self.options),
         }
     }
@@ -128,9 +129,12 @@ impl Emitter<'_, '_> {
         all
     }
 
-    fn istio(&self, served: Vec<Served>) -> Written {
+    fn istio(&self, served: Vec<Served>, ciphers: BTreeMap<String, Vec<String>>) -> Written {
         let mut secrets = BTreeSet::new();
-        let mut hosts = Hosts::default();
+        let mut hosts = Hosts {
+            ciphers,
+            ..Hosts::default()
+        };
         let mut used: BTreeSet<(String, u16)> = BTreeSet::new();
         for host in &served {
             let destinations = host.spec.http.iter().flat_map(|route| &route.route);

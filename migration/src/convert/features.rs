@@ -3,7 +3,7 @@
 use super::annotations::Annotations;
 use super::canary::{self, Rules};
 use super::settings::{self, REDIRECTS, Settings};
-use super::{address, balance, cors, headers, retries, snippet};
+use super::{address, balance, ciphers, cors, headers, retries, snippet};
 use crate::input::{Ingress, Inventory};
 use crate::istio::{CorsPolicy, Headers, LoadBalancer, Redirect, Retries};
 use crate::report::{Code, Entry};
@@ -55,6 +55,8 @@ pub(super) struct Features {
     pub passthrough: bool,
     /// Whether nginx knows an authority for certificates of clients, and asks nobody for one.
     pub unasked: bool,
+    /// Which ciphers its hosts take, as OpenSSL writes it.
+    pub ciphers: Option<String>,
     pub canary: Option<Rules>,
 }
 
@@ -102,6 +104,7 @@ pub(super) fn read(ingress: &Ingress, settings: &Settings, inventory: &Inventory
         connect_timeout: notes.seconds("proxy-connect-timeout"),
         passthrough: passthrough(&notes, settings),
         unasked: unasked(&notes, inventory),
+        ciphers: notes.text(ciphers::SETTING).map(ToOwned::to_owned),
         canary: None,
     };
     features.headers.request.clone_from(&settings.request_headers);

@@ -25,6 +25,8 @@ pub(super) struct Hosts {
     pub clear: BTreeSet<Host>,
     pub credentials: BTreeMap<Host, String>,
     pub passthrough: BTreeSet<Host>,
+    /// Ciphers by credential.
+    pub ciphers: BTreeMap<String, Vec<String>>,
 }
 
 /// The same, and how many wildcards of its namespace are over each.
@@ -144,6 +146,7 @@ impl Layers {
             let tls = ServerTls {
                 mode: "SIMPLE",
                 credential_name: Some(credential.clone()),
+                cipher_suites: self.hosts.ciphers.get(credential).cloned().unwrap_or_default(),
             };
             let name = format!("https-{credential}");
             push(options.https_port, name, "HTTPS", hosts, Some(tls));
@@ -151,6 +154,7 @@ impl Layers {
         let through = ServerTls {
             mode: "PASSTHROUGH",
             credential_name: None,
+            cipher_suites: Vec::new(),
         };
         let passed = self
             .hosts

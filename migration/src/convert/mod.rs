@@ -15,6 +15,7 @@ mod backend;
 mod balance;
 mod book;
 mod canary;
+mod ciphers;
 mod closing;
 mod controller;
 mod cors;
@@ -51,6 +52,7 @@ pub use options::{GatewayApi, Options, Target};
 pub use settings::{Setting, setting};
 
 pub(crate) use address::{is_authority, is_range};
+pub(crate) use ciphers::KNOWN as CIPHERS;
 pub(crate) use cors::METHODS as CORS_METHODS;
 pub(crate) use headers::is_name as is_header_name;
 pub(crate) use names::{is_host, is_label};

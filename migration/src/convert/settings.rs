@@ -1,7 +1,7 @@
 //! The controller's ConfigMap and flags, as far as they decide about routes; the rest is reported.
 
-use super::Options;
-use super::{address, controller, headers, retries};
+use super::{Options, Target};
+use super::{address, ciphers, controller, headers, retries};
 pub(super) use crate::input::switch as boolean;
 use crate::input::{Inventory, Key, Snippets};
 use crate::istio::HeaderOperations;
@@ -52,6 +52,8 @@ pub(super) struct Settings {
     pub allowed_headers: Vec<String>,
     /// Headers that back ends are told whatever an Ingress says.
     pub request_headers: HeaderOperations,
+    /// Which ciphers hosts take that say nothing of it themselves, as OpenSSL writes it.
+    pub ciphers: Option<String>,
     /// Controls of the whole controller: key and value.
     pub security: Vec<(String, String)>,
     /// What is tried once more.
@@ -252,6 +254,7 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         request_headers,
         security,
         retries: tried_again(text(NEXT), number(NEXT_TRIES), &mut entries),
+        ciphers: text(ciphers::SETTING).map(ToOwned::to_owned),
         global_auth: text("global-auth-url").map(ToOwned::to_owned),
     };
     entries.extend(defaults(
@@ -261,10 +264,25 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
     if settings.default_certificate.is_none() {
         entries.push(Entry::new(Code::NoCertificate, "", ""));
     }
+    entries.extend(text(ciphers::SETTING).and_then(|list| told(list, &options.target)));
     entries.extend(unconverted(data));
     entries.extend(unreadable(data));
     entries.sort();
     (settings, entries)
+}
+
+/// What is lost of the list of ciphers of all hosts, wherever it is written.
+fn told(list: &str, target: &Target) -> Option<Entry> {
+    let entry = |code: Code, why: String| {
+        Some(Entry::new(code, format!("data.{}", ciphers::SETTING), list).with(why))
+    };
+    match (ciphers::read(list), target) {
+        (_, Target::GatewayApi(_)) => {
+            entry(Code::TlsCiphers, "the Gateway API has no field for it".to_owned())
+        }
+        (Err(why), Target::Istio) => entry(Code::TlsCiphers, why),
+        (Ok(list), Target::Istio) => entry(Code::TlsCiphersPart, list.missing()?),
+    }
 }
 
 /// The value of Strict-Transport-Security; it is on unless somebody switched it off.
@@ -398,6 +416,7 @@ const READ: &[&str] = &[
     NEXT,
     NEXT_TRIES,
     REQUEST_HEADERS,
+    ciphers::SETTING,
 ];
 
 fn unconverted(data: &BTreeMap<String, String>) -> Vec<Entry> {

@@ -97,7 +97,6 @@ const TABLE: &[(&str, Code, &str)] = &[
     ("opentracing-trust-incoming-span", Code::NoCounterpart, ""),
     ("relative-redirects", Code::NoCounterpart, ""),
     ("service-upstream", Code::NoCounterpart, ""),
-    ("ssl-ciphers", Code::TlsCiphers, ""),
     ("ssl-prefer-server-ciphers", Code::NoCounterpart, ""),
     ("use-port-in-redirects", Code::NoCounterpart, ""),
     ("upstream-hash-by-subset", Code::InertAnnotation, ""),

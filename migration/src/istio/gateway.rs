@@ -44,4 +44,7 @@ pub struct ServerTls {
     /// The Secret, in the namespace of the gateway's pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential_name: Option<String>,
+    /// Ciphers of TLS up to 1.2; none: those of the gateway's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cipher_suites: Vec<String>,
 }

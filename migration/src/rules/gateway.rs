@@ -1,7 +1,7 @@
 //! Gateway.
 
 use super::{At, list, present, text, texts, words};
-use crate::convert::is_label;
+use crate::convert::{CIPHERS, is_label};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -87,6 +87,13 @@ fn tls(at: &mut At, field: &str, protocol: &str, tls: Option<&Value>) {
         );
         return;
     }
+    at.demand(
+        texts(tls, "cipherSuites")
+            .iter()
+            .all(|name| CIPHERS.contains(name)),
+        field,
+        "Envoy does not know a name among cipherSuites, and Istio leaves it out",
+    );
     let sources = present(tls, &["credentialName", "credentialNames", "serverCertificate"]);
     match text(tls, "mode") {
         "SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL" => {

@@ -13,6 +13,7 @@ mod acceptance_paths;
 mod acceptance_traffic;
 mod ages;
 mod bad_input;
+mod ciphers;
 mod closing;
 mod codes;
 mod controller;

@@ -122,13 +122,14 @@ pub fn keeping(mut wanted: Value, live: &Value, kept: &BTreeSet<Host>) -> Value 
             return wanted;
         };
         let alike = |other: &Value| {
-            ["/port/number", "/port/protocol", "/tls"]
-                .iter()
-                .all(|field| other.pointer(field) == server.pointer(field))
+            let same = |field: &&str| other.pointer(field) == server.pointer(field);
+            ["/port/number", "/port/protocol"].iter().all(same) && secured(other) == secured(server)
         };
-        if let Some(list) = all
-            .iter_mut()
-            .find(|other| alike(other))
+        let found = all.iter_mut().find(|other| alike(other)).map(|other| {
+            agree(other, server);
+            other
+        });
+        if let Some(list) = found
             .and_then(|other| other.get_mut("hosts"))
             .and_then(Value::as_array_mut)
         {
@@ -147,6 +148,34 @@ pub fn keeping(mut wanted: Value, live: &Value, kept: &BTreeSet<Host>) -> Value 
         all.push(more);
     }
     wanted
+}
+
+/// How a server does TLS, whatever its ciphers.
+fn secured(server: &Value) -> Option<Value> {
+    let mut tls = server.get("tls")?.clone();
+    tls.as_object_mut()?.remove(CIPHERS);
+    Some(tls)
+}
+
+/// Browsers use one connection for all hosts of a certificate, so these have to share a server: where they want different
+/// ciphers it has none of its own, as the converter says of hosts that it sees together.
+fn agree(server: &mut Value, other: &Value) {
+    let list = |server: &Value| server.pointer("/tls")?.get(CIPHERS).cloned();
+    if list(server) != list(other)
+        && let Some(tls) = server.get_mut("tls").and_then(Value::as_object_mut)
+    {
+        tls.remove(CIPHERS);
+    }
+}
+
+const CIPHERS: &str = "cipherSuites";
+
+/// The certificates whose server has ciphers of its own.
+pub fn choosing(gateway: &Value) -> BTreeSet<String> {
+    let chosen = servers(gateway).filter_map(|server| server.get("tls")?.get(CIPHERS).and(server.get("tls")));
+    chosen
+        .filter_map(|tls| Some(tls.get("credentialName")?.as_str()?.to_owned()))
+        .collect()
 }
 
 /// A name for a server's port that no other of the Gateway has.
@@ -257,6 +286,29 @@ mod tests {
             "x",
             &opened(&gateway(&[server("http", 80, None, &["./x"])]))
         ));
+    }
+
+    #[test]
+    fn hosts_of_one_certificate_share_a_server_and_its_ciphers_are_those_on_which_they_agree() {
+        let chosen = |hosts: &[&str], ciphers: &[&str]| {
+            let mut server = server("https-1", 443, Some("s"), hosts);
+            if !ciphers.is_empty() {
+                server["tls"]["cipherSuites"] = json!(ciphers);
+            }
+            gateway(&[server])
+        };
+        let kept = BTreeSet::from([host("c/z")]);
+        for (before, now, then) in [
+            (&["A"][..], &["A"][..], &["A"][..]),
+            (&["A"], &["B"], &[]),
+            (&["A"], &[], &[]),
+            (&[], &["B"], &[]),
+        ] {
+            let (live, wanted) = (chosen(&["c/z"], before), chosen(&["b/y"], now));
+            let next = keeping(wanted, &live, &kept);
+            assert_eq!(next, chosen(&["b/y", "c/z"], then), "{before:?} {now:?}");
+            assert_eq!(choosing(&next).is_empty(), then.is_empty());
+        }
     }
 
     #[test]

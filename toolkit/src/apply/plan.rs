@@ -102,6 +102,19 @@ fn going(plan: &Plan) -> BTreeSet<Host> {
     routes.map(|(_, route)| gateway::key(route)).collect()
 }
 
+/// A certificate whose hosts were converted apart, and want different ciphers.
+fn disagreed(namespace: &str, name: &str, credential: &str) -> Finding {
+    Finding {
+        code: "APPLY-CIPHERS",
+        severity: Severity::Warning,
+        object: cluster::GATEWAY.named(namespace, name),
+        message: format!(
+            "hosts with the certificate {credential} share a server and have different lists of ciphers: it takes the gateway's own"
+        ),
+        remedy: "give them one list (ssl-ciphers), and apply them together".to_owned(),
+    }
+}
+
 /// What a plan is made of.
 #[derive(Debug)]
 pub struct Sources<'a> {
@@ -367,7 +380,12 @@ impl Sources<'_> {
                 continue;
             };
             if let Some(live) = live.filter(|live| marks::ours(live)) {
+                let chosen = gateway::choosing(&body);
                 body = gateway::keeping(body, live, &forgotten);
+                let left = gateway::choosing(&body);
+                let lost = chosen.difference(&left);
+                plan.findings
+                    .extend(lost.map(|credential| disagreed(&namespace, &name, credential)));
             }
             let hosts = gateway::open(&body).into_iter().map(|(_, host)| host).collect();
             gateways.push(self.item(cluster::GATEWAY, &body, hosts));

@@ -79,7 +79,7 @@ fn alive(nginx: &Outcome, istio: &Outcome, backend: &[String]) -> bool {
 fn names_itself(outcome: &Outcome, backend: &[String]) -> bool {
     match outcome {
         Outcome::Answered(answer) => backend.iter().any(|name| answer.header(name).is_some()),
-        Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable => false,
+        Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable | Outcome::Unasked => false,
     }
 }
 

@@ -67,10 +67,25 @@ impl Suite {
     }
 
     /// As it is typed.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Routes => "routes",
+            Self::MultiTenant => "multi-tenant",
+            Self::Protocols => "protocols",
+            Self::SslCertificates => "ssl-certificates",
+            Self::Cors => "cors",
+            Self::Performance => "performance",
+            Self::Guards => "guards",
+            Self::Limits => "limits",
+            Self::Redirects => "redirects",
+            Self::Edge => "edge",
+            Self::All => "all",
+        }
+    }
+
+    /// The same, as text of its own.
     pub(super) fn word(self) -> String {
-        self.to_possible_value()
-            .map(|value| value.get_name().to_owned())
-            .unwrap_or_default()
+        self.name().to_owned()
     }
 }
 
@@ -112,7 +127,7 @@ pub struct ProbeArgs {
     #[arg(long, value_enum, value_name = "SUITE")]
     pub suite: Vec<Suite>,
     /// Questions a second to each side
-    #[arg(long, value_name = "RATE", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20000))]
+    #[arg(long, value_name = "RATE", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=20000))]
     pub rate: u32,
     /// How many hosts are asked at once
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
@@ -184,6 +199,14 @@ mod tests {
 
     fn typed(words: &[&str]) -> Result<ProbeArgs, clap::Error> {
         Typed::try_parse_from([&["probe"], words].concat()).map(|typed| typed.args)
+    }
+
+    #[test]
+    fn a_suite_is_called_what_is_typed() {
+        for suite in Suite::value_variants() {
+            let typed = suite.to_possible_value().unwrap();
+            assert_eq!(typed.get_name(), suite.name());
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One question to one side, over connections that are kept while they are good.
 
 use super::side::Side;
+use super::target::NOBODY;
 use bytes::Bytes;
 use gradual_rollout_migration::model::Scheme;
 use http::header::{HOST, LOCATION, USER_AGENT};
@@ -180,6 +181,8 @@ pub(super) enum Outcome {
     Late,
     /// It cannot be put into a request.
     Unaskable,
+    /// A side hangs, and neither is asked any more.
+    Unasked,
 }
 
 impl Outcome {
@@ -193,6 +196,7 @@ impl Outcome {
             Self::Refused(why) => format!("no HTTP ({why})"),
             Self::Late => "nothing in time".to_owned(),
             Self::Unaskable => "not askable".to_owned(),
+            Self::Unasked => "not asked".to_owned(),
         }
     }
 }
@@ -239,6 +243,9 @@ pub(super) async fn announced(
     length: u64,
     limit: Duration,
 ) -> Outcome {
+    if side.given_up.keeps(question) {
+        return Outcome::Unasked;
+    }
     let head = format!(
         "{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {AGENT}\r\nContent-Length: {length}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
         question.method, question.target, question.host
@@ -329,8 +336,31 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Asks. A kept connection that turns out to be closed is replaced once.
+    /// Asks, unless a side was given up.
     pub(super) async fn ask(&mut self, question: &Question) -> Outcome {
+        if self.side.given_up.keeps(question) {
+            return Outcome::Unasked;
+        }
+        let outcome = self.put(question).await;
+        if self.side.silent_after(&outcome) {
+            let lives = Box::pin(self.lives()).await;
+            self.side.looked(lives);
+        }
+        outcome
+    }
+
+    /// Whether the side itself says anything: asked for a host that nobody has, no back end need be well.
+    async fn lives(&self) -> bool {
+        let new = || Self::new(self.side, &self.tls, false, self.limit);
+        let (mut clear, mut secured) = (new(), new());
+        let nobody = |scheme| Question::get(scheme, NOBODY, "/");
+        let (http, https) = (nobody(Scheme::Http), nobody(Scheme::Https));
+        let all = futures::join!(clear.put(&http), secured.put(&https));
+        !matches!(all, (Outcome::Late, Outcome::Late))
+    }
+
+    /// Asks. A kept connection that turns out to be closed is replaced once.
+    async fn put(&mut self, question: &Question) -> Outcome {
         let Some(request) = question.request(self.two) else {
             return Outcome::Unaskable;
         };

@@ -57,6 +57,12 @@ codes! {
     CUT_OFF_BOTH "PROBE-CUT-OFF-BOTH" Warning
         "Neither side's body arrives whole: an answer without end, as a stream of events, or a back end that breaks off. Heads were compared, the rest was not."
         "see that it is meant to be so; give a body that is only slow more --timeout";
+    HUNG "PROBE-HUNG" Blocker
+        "One side answers nothing at all: question after question ran out of time, and so did one for a host that nobody has. No more is asked, of the other side neither."
+        "see that its pods take requests, and ask again";
+    UNASKED "PROBE-UNASKED" Blocker
+        "A question was not asked, as a side had been given up before (PROBE-HUNG): nothing is known of it."
+        "ask again when that side answers";
     FLAKY "PROBE-FLAKY" Blocker
         "nginx answers a question twice alike, and the gateway fails it once."
         "see the gateway's pods and its access log, then ask again: users would meet the failure too";
@@ -102,6 +108,9 @@ codes! {
     CORS "PROBE-CORS" Blocker
         "A preflight is answered so that browsers act differently."
         "compare the cors annotations with the route's corsPolicy";
+    PREFLIGHT "PROBE-PREFLIGHT" Warning
+        "nginx answers a preflight before it looks at the address that it comes from, and the gateway refuses it with the request behind it: an address that is not on the list is told no one step earlier."
+        "nothing needs to be done; ask from an address on the list to see what its browsers get";
     OPEN "PROBE-OPEN" Blocker
         "The gateway passes on without credentials what nginx guards, whatever the application answers."
         "take the route away at once, and give it the guard back";

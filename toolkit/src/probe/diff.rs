@@ -63,7 +63,7 @@ pub(super) fn between(
         istio: istio.words(question),
         status: match istio {
             Outcome::Answered(answer) => Some(answer.status),
-            Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable => None,
+            Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable | Outcome::Unasked => None,
         },
         lost_guard: match (nginx, istio) {
             (Outcome::Answered(ours), Outcome::Answered(theirs)) => lost_guard(ours.status, theirs.status),
@@ -72,9 +72,9 @@ pub(super) fn between(
     };
     let (ours, theirs) = match (nginx, istio) {
         (Outcome::Answered(ours), Outcome::Answered(theirs)) => (ours, theirs),
-        (Outcome::Refused(_), Outcome::Refused(_)) | (Outcome::Unaskable, _) | (_, Outcome::Unaskable) => {
-            return Vec::new();
-        }
+        (Outcome::Refused(_), Outcome::Refused(_))
+        | (Outcome::Unaskable | Outcome::Unasked, _)
+        | (_, Outcome::Unaskable | Outcome::Unasked) => return Vec::new(),
         (Outcome::Late, _) | (_, Outcome::Late) => return vec![found(code::LATE)],
         (Outcome::Refused(_), Outcome::Answered(_)) | (Outcome::Answered(_), Outcome::Refused(_)) => {
             return vec![found(code::REFUSED)];

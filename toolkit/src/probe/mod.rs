@@ -6,6 +6,7 @@ mod ask;
 pub mod code;
 mod diff;
 mod hit;
+mod hung;
 mod mark;
 mod report;
 mod routes;
@@ -72,6 +73,11 @@ impl Probe {
             Client::new(&self.nginx, tls, two, self.limit),
             Client::new(&self.istio, tls, two, self.limit),
         )
+    }
+
+    /// Whether a side was given up, and what was not asked since.
+    fn given_up(&self) -> &hung::GivenUp {
+        &self.nginx.given_up
     }
 }
 
@@ -186,9 +192,11 @@ async fn probe(
         ))
     };
     let limit = Duration::from_secs(args.timeout);
+    let nginx = Side::at("nginx", &nginx.ok_or_else(|| missing("nginx"))?).await?;
+    let istio = Side::at("istio", &istio.ok_or_else(|| missing("istio"))?).await?;
     let probe = Probe {
-        nginx: Side::at("nginx", &nginx.ok_or_else(|| missing("nginx"))?).await?,
-        istio: Side::at("istio", &istio.ok_or_else(|| missing("istio"))?).await?,
+        istio: istio.beside(&nginx),
+        nginx,
         tls: tls::client(b"http/1.1")?,
         tls_two: tls::client(b"h2")?,
         limit,
@@ -282,12 +290,20 @@ async fn asked(
             let (mut found, reached) = routes::run(probe, &requests, &models.0, &foreseen, place).await?;
             found.extend(alive::dead(ingresses, &reached));
             found.extend(alive::untold(&reached, &probe.backend));
-            (requests.len(), found)
+            let (options, more) = suite::preflights::run(probe, targets).await;
+            found.extend(more);
+            (requests.len() + options, found)
         } else {
             suite::run(probe, suite, targets).await
         };
-        counts.insert(suite.word(), count);
+        let unasked = probe.given_up().hits(suite.name());
+        let left = unasked
+            .iter()
+            .filter(|hit| hit.code == code::UNASKED.name)
+            .count();
+        counts.insert(suite.word(), count.saturating_sub(left));
         hits.extend(found);
+        hits.extend(unasked);
     }
     Ok((counts, hits))
 }

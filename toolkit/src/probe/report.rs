@@ -25,9 +25,10 @@ pub(super) fn write(
     let count = |severity: Severity| hits.iter().filter(|hit| hit.severity == severity).count();
     let (blockers, warnings) = (count(Severity::Blocker), count(Severity::Warning));
     let alike = blockers == 0 && (warnings == 0 || !args.strict);
+    let unasked = hits.iter().filter(|hit| hit.code == code::UNASKED.name).count();
     let whole = json!({
         "alike": alike, "asked": counts, "blockers": blockers, "warnings": warnings, "differences": hits,
-        "marked": marked.done, "marks": marked.names, "notMarked": marked.failed,
+        "unasked": unasked, "marked": marked.done, "marks": marked.names, "notMarked": marked.failed,
         "notMarkedAtTheEdge": marked.unguarded, "markTakenOff": marked.withdrawn,
     });
     if let Some(file) = &args.report {
@@ -48,6 +49,12 @@ pub(super) fn write(
             .map(|(suite, count)| format!("{suite} {count}"))
             .collect();
         writeln!(place.out, "asked: {}", asked.join(", "))?;
+        if unasked > 0 {
+            writeln!(
+                place.out,
+                "not asked: {unasked} questions, as one side answers nothing"
+            )?;
+        }
         if !marked.done.is_empty() {
             let edge = if marked.names == [marks::EDGE_PROBED_AT] {
                 " at the edge"

@@ -117,6 +117,9 @@ async fn one(probe: &Probe, model: &Nginx, job: Job<'_>) -> Found {
             found.answers += 1;
             found.envoys += usize::from(answer.is_envoys());
         }
+        if matches!(theirs, Outcome::Unasked) {
+            continue;
+        }
         let said = model.answer(request);
         found
             .reached
@@ -159,7 +162,13 @@ async fn answered(
     if first.iter().all(|one| one.code == code::CUT_OFF_BOTH) {
         return (ours, theirs, first);
     }
+    if probe.given_up().is_up() {
+        return (ours, theirs, first);
+    }
     let (again, anew) = both(probe, nginx, istio, question).await;
+    if matches!(anew, Outcome::Unasked) {
+        return (ours, theirs, first);
+    }
     let second = probe.between(question, &again, &anew);
     let codes = |all: &[Difference]| -> Vec<(&str, String, String)> {
         let one = |d: &Difference| (d.code.name, d.nginx.clone(), d.istio.clone());
@@ -202,7 +211,10 @@ pub(super) async fn both(
     istio: &mut Client<'_>,
     question: &Question,
 ) -> (Outcome, Outcome) {
-    probe.pace.turn().await;
+    // Nobody waits for a turn to ask nothing.
+    if !probe.given_up().is_up() {
+        probe.pace.turn().await;
+    }
     futures::join!(nginx.ask(question), istio.ask(question))
 }
 

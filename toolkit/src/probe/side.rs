@@ -1,9 +1,11 @@
 //! The two data planes, and how fast they are asked.
 
+use super::ask::Outcome;
+use super::hung::{GivenUp, Silence};
 use crate::trouble::Trouble;
 use gradual_rollout_migration::model::Scheme;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -17,6 +19,9 @@ pub(super) struct Side {
     https: SocketAddr,
     /// All addresses of the name: which of them comes first may change from one look to the next.
     all: Vec<IpAddr>,
+    silence: Arc<Silence>,
+    /// Of both sides.
+    pub given_up: Arc<GivenUp>,
 }
 
 impl Side {
@@ -49,7 +54,29 @@ impl Side {
             http,
             https: SocketAddr::new(http.ip(), https),
             all: found.iter().map(SocketAddr::ip).collect(),
+            silence: Arc::default(),
+            given_up: Arc::default(),
         })
+    }
+
+    /// The same, which is asked no longer than the other one is.
+    pub(super) fn beside(mut self, other: &Self) -> Self {
+        self.given_up = Arc::clone(&other.given_up);
+        self
+    }
+
+    /// Takes note of what became of a question. True where it is time to look whether the side lives at all.
+    pub(super) fn silent_after(&self, outcome: &Outcome) -> bool {
+        self.silence.after(outcome)
+    }
+
+    /// Whether it lives is known: where it does not, nothing is asked any more.
+    pub(super) fn looked(&self, lives: bool) {
+        if lives {
+            self.silence.broken();
+        } else {
+            self.given_up.up(self.name);
+        }
     }
 
     /// Where a scheme is spoken.

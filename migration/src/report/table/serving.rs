@@ -73,8 +73,11 @@ macro_rules! codes_of_serving {
                 "an older Ingress decides about the certificate of this host, as in nginx"
                 "use the same Secret in every Ingress of the host";
             TlsCiphers "TLS-CIPHERS" Dropped Medium []
-                "the host's list of ciphers is not converted: the gateway takes its own, and a client with a cipher that the list leaves out, or that the gateway does not know, is answered otherwise than by nginx"
+                "the list of ciphers is not converted, or not for this host: the gateway takes its own, and a client with a cipher that the list leaves out, or that the gateway does not know, is answered otherwise than by nginx"
                 "name them, one by one and as OpenSSL does, in tls.cipherSuites of the Gateway's server that has the host; hosts of one certificate share a server, and those of TLS 1.3 cannot be chosen";
+            TlsCiphersPart "TLS-CIPHERS-PART" Approximated Low []
+                "the list of ciphers is in tls.cipherSuites without those that Envoy does not know, which are named; a client that has no other cannot connect. Those of TLS 1.3 are chosen neither by nginx's list nor by Istio's"
+                "look for clients with nothing else, or agree that they cannot connect";
             TlsHostUnused "TLS-HOST-UNUSED" Dropped Info []
                 "no rule has this host, so no server is written for it"
                 "nothing needs to be done";

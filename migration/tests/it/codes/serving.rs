@@ -117,6 +117,7 @@ fn tls() -> Vec<Case> {
     let listed = Ingress::new("a/y")
         .note("whitelist-source-range", "10.0.0.0/8")
         .path("b.com", "Prefix", "/", "s");
+    let partly = secured(&["a.com"]).note("ssl-ciphers", "AES128-SHA:HIGH");
     let before = Ingress::new("a/old").day(1).path("a.com", "Prefix", "/o", "s");
     vec![
         (
@@ -138,6 +139,7 @@ fn tls() -> Vec<Case> {
         ),
         ("TLS-HOST-UNUSED", convert_all(&[secured(&["a.com", "b.com"])])),
         ("TLS-CIPHERS", by(&[("ssl-ciphers", "ALL:!aNULL")])),
+        ("TLS-CIPHERS-PART", convert_all(&[partly])),
         ("TLS-SAME-CERTIFICATE", twice()),
         ("SSL-PASSTHROUGH", convert_all(&[through()])),
         (

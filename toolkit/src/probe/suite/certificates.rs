@@ -29,12 +29,16 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
 }
 
 async fn one(probe: &Probe, host: &str) -> Vec<Hit> {
+    let asked = format!("TLS to {host}");
+    if probe.given_up().is_up() {
+        probe.given_up().note(host, asked);
+        return Vec::new();
+    }
     probe.pace.turn().await;
     let (ours, theirs) = futures::join!(
         secure(&probe.nginx, &probe.tls, host, probe.limit),
         secure(&probe.istio, &probe.tls, host, probe.limit)
     );
-    let asked = format!("TLS to {host}");
     let question = Question::get(Scheme::Https, host, "/");
     let failed = |outcome: &Outcome| outcome.words(&question);
     let theirs = match theirs {

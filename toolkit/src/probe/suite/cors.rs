@@ -11,7 +11,7 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use std::collections::BTreeSet;
 
 const SUITE: &str = "cors";
-const FOREIGN: &str = "https://foreign.invalid";
+pub(super) const FOREIGN: &str = "https://foreign.invalid";
 
 /// Asks for each host with CORS.
 pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) {
@@ -53,7 +53,7 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
 }
 
 /// An origin that a list of them allows.
-fn allowed(list: &str) -> String {
+pub(super) fn allowed(list: &str) -> String {
     let first = list
         .split(',')
         .map(str::trim)
@@ -66,9 +66,9 @@ fn allowed(list: &str) -> String {
 }
 
 /// What an answer tells a browser.
-struct Told {
+pub(super) struct Told {
     /// What a browser makes of it.
-    used: String,
+    pub used: String,
     /// What stands there.
     words: String,
 }
@@ -77,7 +77,7 @@ impl Told {
     /// Whether a preflight is answered with 200 or 204 is nothing to a browser, and to an origin that is not named nothing
     /// else matters. `*` stands for whichever origin asks, as the origin itself does, but with it a browser sends no
     /// credentials and shows no answer to a request that had some, whatever is said of them.
-    fn of(question: &Question, asking: &str, outcome: &Outcome) -> Self {
+    pub(super) fn of(question: &Question, asking: &str, outcome: &Outcome) -> Self {
         let alone = |text: String| Self {
             used: text.clone(),
             words: text,

@@ -26,7 +26,7 @@ const GUARDS: &[&str] = &[
 const ASKING: &[&str] = &["auth-type", "auth-url"];
 
 /// Whether a path is guarded, by an annotation or by the controller's own settings.
-fn guarded(target: &Target, path: &str) -> bool {
+pub(super) fn guarded(target: &Target, path: &str) -> bool {
     let says = |names: &[&str]| names.iter().any(|name| target.says(name).is_some());
     if says(GUARDS) || target.kept.by_address {
         return true;
@@ -43,10 +43,21 @@ fn guarded(target: &Target, path: &str) -> bool {
     !free && (says(ASKING) || target.kept.by_asking && !spared)
 }
 
+/// Whether addresses are all that a guard goes by.
+pub(super) fn by_address_alone(target: &Target) -> bool {
+    let says = |names: &[&str]| names.iter().any(|name| target.says(name).is_some());
+    !says(ASKING) && target.says("auth-tls-secret").is_none() && !target.kept.by_asking
+}
+
 /// What is to be said of the answers. An application behind a lost guard may answer anything, a redirect to its own
 /// login or an error: only the guard's own answers show that there is one. One that names a back end where nginx's does not
 /// may be the application's. Envoy's own 404, where it has no route, passes nothing on: the sides differ, and nobody is let in.
-fn judged(question: &Question, nginx: &Outcome, istio: &Outcome, backend: &[String]) -> Option<Code> {
+pub(super) fn judged(
+    question: &Question,
+    nginx: &Outcome,
+    istio: &Outcome,
+    backend: &[String],
+) -> Option<Code> {
     let Outcome::Answered(ours) = nginx else {
         return None;
     };
@@ -54,7 +65,7 @@ fn judged(question: &Question, nginx: &Outcome, istio: &Outcome, backend: &[Stri
         Outcome::Answered(theirs) => theirs,
         Outcome::Refused(_) => return Some(code::REFUSED),
         Outcome::Late => return Some(code::LATE),
-        Outcome::Unaskable => return None,
+        Outcome::Unaskable | Outcome::Unasked => return None,
     };
     let alike = ours.status == theirs.status && ours.location(question) == theirs.location(question);
     let kept_out = ours.status >= 300;
@@ -69,7 +80,7 @@ fn judged(question: &Question, nginx: &Outcome, istio: &Outcome, backend: &[Stri
 
 /// Whether an answer of nginx is that of a guard: to whoever is let through the guard may be missing at the gateway and
 /// nobody would see it.
-fn keeps_out(target: &Target, nginx: &Outcome) -> bool {
+pub(super) fn keeps_out(target: &Target, nginx: &Outcome) -> bool {
     let Outcome::Answered(ours) = nginx else {
         return true;
     };

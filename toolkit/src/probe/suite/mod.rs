@@ -5,6 +5,7 @@ mod cors;
 mod guards;
 mod limits;
 mod performance;
+pub(super) mod preflights;
 mod protocols;
 mod redirects;
 mod tenants;

@@ -78,7 +78,7 @@ async fn websocket(probe: &Probe, target: &Target) -> Option<Hit> {
     let (ours, theirs) = both(probe, &mut nginx, &mut istio, &question).await;
     let status = |outcome: &Outcome| match outcome {
         Outcome::Answered(answer) => Some(answer.status),
-        Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable => None,
+        Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable | Outcome::Unasked => None,
     };
     let (here, there) = (status(&ours), status(&theirs));
     (here != there && [here, there].contains(&Some(101))).then(|| {
@@ -113,7 +113,9 @@ async fn grpc(probe: &Probe, target: &Target) -> Option<Hit> {
             Some(status) => format!("gRPC {status}"),
             None => format!("HTTP {}, no gRPC", answer.status),
         },
-        Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable => outcome.words(&question),
+        Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable | Outcome::Unasked => {
+            outcome.words(&question)
+        }
     };
     let (here, there) = (said(&ours), said(&theirs));
     (here != there).then(|| Hit::new(SUITE, code::GRPC, &target.host, question.line(), here, there))

@@ -95,7 +95,7 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
         // One back end for whatever nobody has may be behind both: then both say the same.
         let status = |outcome: &Outcome| match outcome {
             Outcome::Answered(answer) => Some(answer.status),
-            Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable => None,
+            Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable | Outcome::Unasked => None,
         };
         let known = status(&ours).is_some_and(|status| status < 400) || status(&ours) == status(&theirs);
         if served(&theirs, &probe.backend) && !known {

@@ -5,6 +5,8 @@ mod bodies;
 mod cors;
 pub(crate) mod edge;
 mod guards;
+mod hung;
+mod preflights;
 mod secured;
 mod suites;
 mod withdrawn;
