@@ -26,7 +26,8 @@ pub(super) enum Pair {
 }
 
 /// Whether a pair is swapped. Never in a build that is used: only with `--cfg sabotage_order`, and there only the pair
-/// that `GRADUAL_ROLLOUT_SWAP` names, so that one build serves all. `make sweep` shows that a test turns red for each.
+/// that `GRADUAL_ROLLOUT_SWAP` names, so that one build serves all. `make sweep` shows that a test turns red for each
+/// that it lists.
 pub(super) fn swapped(pair: Pair) -> bool {
     cfg!(sabotage_order)
         && std::env::var("GRADUAL_ROLLOUT_SWAP").is_ok_and(|name| name == format!("{pair:?}"))

@@ -4,7 +4,7 @@ use super::world::{World, weight};
 use crate::rollout::command::{Command, Verb, Wish, pending};
 use crate::rollout::decide::decide;
 use crate::rollout::reason::State;
-use crate::rollout::status::{CommandOutcome, CommandResult};
+use crate::rollout::status::{COMMANDS_AT_ONCE, CommandOutcome, CommandResult};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -114,10 +114,16 @@ fn a_raise_that_is_given_when_a_lowering_was_answered_is_later_whatever_its_id()
 #[test]
 fn what_gives_way_has_its_turn_before_those_that_take_its_place_are_gone() {
     let mut world = walking();
-    let mut waiting: Vec<Command> = (0..300)
-        .map(|n| command(&world, Verb::Rollback, format!("1{n:04}"), None))
+    // As many are answered, and their annotations stay, that there is room for ten more at a look.
+    let rollback = |world: &World, id: String| command(world, Verb::Rollback, id, None);
+    let mut waiting: Vec<Command> = (0..COMMANDS_AT_ONCE - 10)
+        .map(|n| rollback(&world, format!("3{n:04}")))
         .collect();
-    waiting.push(command(&world, Verb::Retry, "2".to_owned(), None));
+    look(&mut world, &waiting);
+    waiting.extend((0..20).map(|n| rollback(&world, format!("1{n:04}"))));
+    let retry = command(&world, Verb::Retry, "2".to_owned(), None);
+    waiting.push(retry.clone());
+    let mut told = None;
     for _ in 0..5 {
         world.now += Duration::from_secs(1);
         let annotations: BTreeMap<String, String> = waiting.iter().map(|c| (c.key(), c.value())).collect();
@@ -125,10 +131,20 @@ fn what_gives_way_has_its_turn_before_those_that_take_its_place_are_gone() {
         (seen.commands, seen.malformed) = pending(&annotations);
         let decision = decide(&world.plan, world.status.clone(), &seen, world.now);
         world.status = decision.next.clone();
+        let outcome = world.status.commands.iter().find(|c| c.is_of(&retry)).cloned();
+        told = told.or(outcome);
         waiting.retain(|command| !decision.done.contains(&command.key()));
         assert_eq!(world.component("alpha").state, State::RolledBack);
     }
     assert!(waiting.is_empty());
+    // In its own turn, behind them, nobody would know any more that they were given beside it.
+    let told = told.unwrap();
+    assert_eq!(told.result, CommandResult::Cancelled, "{told:?}");
+    assert!(
+        told.message.contains("its age beside the rollback 1"),
+        "{}",
+        told.message
+    );
 }
 
 /// Ids as they come: ULIDs of the last minute, seconds and nanoseconds of the clock, words.
