@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 what=${1:-all}
 profile=(--profile "${PROFILE:-sweep}")
-pairs="FinalizerRaise DeclareWrite InnerEdge EdgeInner LowerTell AnswerTidy LeaveRelease"
+pairs="FinalizerRaise DeclareWrite InnerEdge EdgeInner LowerTell AnswerTidy LeaveRelease RecordDelete MapPods MakeDeclare"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 

@@ -101,12 +101,36 @@ fn worked() -> Duration {
     Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
+/// What was seen of one life at some time of it.
+#[derive(Default)]
+struct Sizes {
+    memory: Vec<u64>,
+    /// At most.
+    tasks: usize,
+}
+
+impl Sizes {
+    fn look(&mut self, tasks: usize) {
+        self.memory.push(resident());
+        self.tasks = self.tasks.max(tasks);
+    }
+
+    /// In the middle: what was large on the way is not counted, only what stays.
+    fn memory(&self) -> f64 {
+        let mut all = self.memory.clone();
+        all.sort_unstable();
+        all[all.len() / 2] as f64
+    }
+}
+
 struct Month {
     world: World,
     weather: Weather,
     promises: Arc<Promises>,
     dice: Dice,
     lives: usize,
+    /// The daemon lives on: what leaks slowly is seen only in one that does for long.
+    lasts: bool,
     /// Canaries that fail on their own.
     ill: BTreeSet<String>,
     /// Since when something unusual is in force, and what ends it.
@@ -141,6 +165,7 @@ impl Month {
             promises,
             dice: Dice(seed),
             lives: 0,
+            lasts: false,
             ill: BTreeSet::new(),
             cloudy: 0,
             dark: 0,
@@ -225,12 +250,12 @@ impl Month {
         let (resource, component) = self.any();
         match self.dice.roll(40) {
             // A start costs as much as a day: each resource is read and written anew.
-            0 if self.dice.roll(4) == 0 => {
+            0 if !self.lasts && self.dice.roll(4) == 0 => {
                 self.count("killed");
                 self.world.kill().await;
                 self.start();
             }
-            1 if self.dice.roll(4) == 0 => {
+            1 if !self.lasts && self.dice.roll(4) == 0 => {
                 self.count("told to stop");
                 self.world.stop().await;
                 self.start();
@@ -379,9 +404,15 @@ fn a_month_of_everything_breaks_no_promise_and_leaves_nothing_behind() {
         let (mut early, mut late) = (Vec::new(), Vec::new());
         let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let mut first_tasks = 0;
-        let beats = DAYS * 86_400 / BEAT;
+        let (mut young, mut old) = (Sizes::default(), Sizes::default());
+        let (day, beats) = (86_400 / BEAT, DAYS * 86_400 / BEAT);
         for beat in 0..beats {
-            if beat % (86_400 / BEAT) == 0 {
+            if beat == beats / 2 {
+                month.world.stop().await;
+                month.start();
+                month.lasts = true;
+            }
+            if beat % day == 0 {
                 month.forget_events();
                 println!(
                     "day {}: {:.1} s, {} writes, {:.1} MB",
@@ -400,6 +431,12 @@ fn a_month_of_everything_breaks_no_promise_and_leaves_nothing_behind() {
                 first_tasks = first_tasks.max(tasks());
             } else if beat > beats - beats / 4 {
                 late.push(resident());
+            }
+            // The same life, in its second to sixth day and in its last five.
+            if (beats / 2 + day..beats / 2 + 6 * day).contains(&beat) {
+                young.look(tasks());
+            } else if beat >= beats - 5 * day {
+                old.look(tasks());
             }
         }
         // Fair for as long as a raise that was just made takes to settle and to be looked at twice.
@@ -434,6 +471,17 @@ fn a_month_of_everything_breaks_no_promise_and_leaves_nothing_behind() {
             late / 1e6,
             tasks()
         );
+        println!(
+            "one life of {} days: {:.1} MB and {} tasks in its first days, {:.1} MB and {} tasks in its last",
+            DAYS / 2,
+            young.memory() / 1e6,
+            young.tasks,
+            old.memory() / 1e6,
+            old.tasks
+        );
+        let grown = old.memory() / young.memory();
+        assert!((0.95..1.05).contains(&grown), "memory of one life: {grown} of what it was");
+        assert!(old.tasks <= young.tasks + 8, "tasks of one life: {} and {}", young.tasks, old.tasks);
         assert!(month.promises.writes() > 500, "next to nothing was raised or put back");
         assert!(late < early * 1.05, "memory grows: from {early} to {late}");
         // A debug build is not what is promised of.
