@@ -268,9 +268,7 @@ fn body(sends: Sends) -> BoxBody<Bytes, Error> {
         Sends::Whole => Full::new(Bytes::from_static(b"ok"))
             .map_err(|never| match never {})
             .boxed(),
-        Sends::Nothing => Full::new(Bytes::new())
-            .map_err(|never| match never {})
-            .boxed(),
+        Sends::Nothing => Full::new(Bytes::new()).map_err(|never| match never {}).boxed(),
         Sends::Part => BodyExt::boxed(StreamBody::new(part().chain(stream::pending()))),
         Sends::Cut => {
             // Not before the head and the part are on their way.
