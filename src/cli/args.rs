@@ -244,7 +244,8 @@ pub enum VerbArgs {
         #[command(subcommand)]
         what: MirrorVerb,
     },
-    /// Freeze everything: no weight rises anywhere until `unfreeze`; every lowering still happens
+    /// Freeze everything: no weight rises until `unfreeze`, wherever the daemon of this namespace works; every lowering
+    /// still happens
     Freeze {
         /// Why: everybody who waits is shown it
         #[arg(long, value_name = "TEXT")]
@@ -252,6 +253,9 @@ pub enum VerbArgs {
         /// Until when (RFC 3339) [default: until `unfreeze`]
         #[arg(long, value_name = "TIME", value_parser = time)]
         until: Option<jiff::Timestamp>,
+        /// Although no daemon looks at this namespace
+        #[arg(long)]
+        force: bool,
     },
     /// Lift what `freeze` set
     Unfreeze,

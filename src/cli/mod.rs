@@ -192,7 +192,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         }
         VerbArgs::Run { shards } => run::run(settings_with(&global, None, shards)?),
         VerbArgs::Incident(args) => incident(&global, &args, out),
-        VerbArgs::Freeze { reason, until } => frozen(&global, Some((reason, until)), out),
+        VerbArgs::Freeze { reason, until, force } => frozen(&global, Some((reason, until, force)), out),
         VerbArgs::Unfreeze => frozen(&global, None, out),
         verb @ (VerbArgs::Set { .. }
         | VerbArgs::Pause(_)
@@ -221,12 +221,12 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
 /// Freezes everything, or lifts that.
 fn frozen(
     global: &Global,
-    wanted: Option<(String, Option<jiff::Timestamp>)>,
+    wanted: Option<(String, Option<jiff::Timestamp>, bool)>,
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
     let settings = settings(global)?;
     match wanted {
-        Some((reason, until)) => block_on(freeze::freeze(&settings, &reason, until, out)),
+        Some((reason, until, force)) => block_on(freeze::freeze(&settings, (&reason, until, force), out)),
         None => block_on(freeze::unfreeze(&settings, out)),
     }
 }

@@ -195,7 +195,7 @@ impl Pursuit<'_> {
                 () = tokio::time::sleep(self.pause(looks)) => {}
                 _ = tokio::signal::ctrl_c() => {
                     for (task, components) in open {
-                        entries.append(&mut self.give_up(task, &alike(components, "stopped waiting")).await);
+                        entries.append(&mut self.give_up(task, &alike(components, "stopped waiting"), false).await);
                     }
                     break;
                 }
@@ -319,7 +319,10 @@ impl Pursuit<'_> {
             }
             Err(error) if late => {
                 let why = format!("it cannot be read: {error}");
-                return (Vec::new(), self.give_up(task, &alike(components, &why)).await);
+                return (
+                    Vec::new(),
+                    self.give_up(task, &alike(components, &why), false).await,
+                );
             }
             // A hiccup is waited out: the command stands where it was written.
             Err(error) => {
@@ -361,12 +364,16 @@ impl Pursuit<'_> {
                 }
             }
             if !raises.is_empty() {
-                ended.append(&mut self.give_up(task, &alike(raises, NOBODY)).await);
+                ended.append(&mut self.give_up(task, &alike(raises, NOBODY), false).await);
             }
             return (Vec::new(), ended);
         }
         if late {
-            ended.append(&mut self.give_up(task, &overdue(waiting, self.timeout)).await);
+            ended.append(
+                &mut self
+                    .give_up(task, &overdue(waiting, self.timeout), taken_up)
+                    .await,
+            );
             return (Vec::new(), ended);
         }
         if let Some((component, message)) = waiting.first() {
@@ -487,8 +494,8 @@ impl Pursuit<'_> {
     }
 
     /// Stops waiting: a raise is taken back if nobody took it up, a lowering stays and is obeyed later.
-    /// Each component has its own reason.
-    async fn give_up(&self, task: &Task, components: &[(String, String)]) -> Vec<Entry> {
+    /// Each component has its own reason. `taken_up`: a daemon has answered the command.
+    async fn give_up(&self, task: &Task, components: &[(String, String)], taken_up: bool) -> Vec<Entry> {
         let nobody = components.iter().all(|(_, why)| why == NOBODY);
         let lowers = if nobody {
             let each = components
@@ -504,6 +511,8 @@ impl Pursuit<'_> {
         let (result, what) = if lowers {
             let what = if nobody {
                 "the command stays on the rollout, and the next daemon obeys it; nothing rises without one"
+            } else if taken_up {
+                "the daemon has taken the command up and goes on by itself: see `status`"
             } else {
                 "the command stays on the rollout, and is obeyed as soon as it can be"
             };

@@ -32,6 +32,9 @@ pub(super) struct View {
     pub asked: Option<f64>,
     /// What the routed objects say.
     pub observed: Option<f64>,
+    /// Where it is on its way to, while a lowering is not read back from every routed object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub going_to: Option<f64>,
     /// What part of the requests arrives at the canary.
     pub measured: Option<Measured>,
     /// What the gateways that carry its routes find fault with.
@@ -67,6 +70,7 @@ impl View {
     /// What has to happen before anything else does, where time alone changes nothing.
     pub(super) fn waits_for(&self) -> Option<&'static str> {
         match (self.state?, self.reason?) {
+            (State::RolledBack, _) if self.going_to.is_some() => Some("not back yet"),
             (State::RolledBack, _) => Some("on retry"),
             (State::Completed, _) => Some("-"),
             (
@@ -110,6 +114,7 @@ impl View {
             mode: weight.map_or("unknown", |weight| mode(weight, self.at_full)),
             weight: percent,
             observed: percent,
+            going_to: None,
             asked: None,
             measured: None,
             gateways: None,
@@ -193,6 +198,9 @@ pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
         weight: weight.map(|w| w.written.percent()),
         asked: weight.map(|w| w.asked.percent()),
         observed: weight.and_then(|w| w.observed).map(Weight::percent),
+        going_to: found
+            .and_then(|c| c.lowering.as_ref())
+            .map(|order| order.weight.percent()),
         measured: found.and_then(|c| c.measured),
         gateways: found.and_then(|c| c.gateways.clone()),
         left: found.and_then(|c| c.left.clone()),

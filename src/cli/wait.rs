@@ -1,6 +1,6 @@
 //! Has it been done? Judged from the rollout's status alone, component by component.
 
-use crate::rollout::command::{Command, Verb};
+use crate::rollout::command::{Command, STAYS_BACK, Verb};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::several;
 use crate::rollout::spec::GradualRollout;
@@ -105,10 +105,15 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     }
     let goal = command.wish.weight.unwrap_or_default();
     if found.state == State::RolledBack {
-        return Stand::RolledBack(found.message.clone());
+        // It was set where it is, or lower, and stays back.
+        return match (said.contains(STAYS_BACK), ended) {
+            (true, true) => Stand::Done(format!("at {}: {said}", weight.written)),
+            (true, false) => Stand::Waiting(format!("{now} ({})", found.message)),
+            (false, _) => Stand::RolledBack(found.message.clone()),
+        };
     }
     if ended && weight.written == goal && weight.observed == Some(goal) {
-        return back(found, "");
+        return back(found, &beside_the_answer(&said));
     }
     // What is read in part is observed by nobody as a whole; a lowering that ended was read back in each part of it.
     if ended && weight.written == goal && is_lowered_in_part(found, outcome) {
@@ -124,6 +129,19 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         said
     };
     Stand::Refused(why)
+}
+
+/// What was answered beside where it goes: a warning, or what it calls off.
+fn beside_the_answer(said: &str) -> String {
+    let rest = said
+        .strip_prefix("going to ")
+        .and_then(|rest| rest.split_once(['%', ' ', ';']));
+    let rest = rest.map_or("", |(_, rest)| rest.trim_start_matches(['%', ' ', ';']));
+    match rest.chars().next() {
+        None => String::new(),
+        Some('(') => format!(" {rest}"),
+        Some(_) => format!("; {rest}"),
+    }
 }
 
 /// Whether the last that was written of what nobody could observe as a whole is what a command lowered, or found there.
@@ -376,6 +394,41 @@ mod tests {
             stand(&set, &partly, "shop"),
             Stand::Refused("it is paused".into())
         );
+    }
+
+    #[test]
+    fn what_was_answered_beside_where_it_goes_is_told_when_it_is_there() {
+        let set = command(Verb::Set, Some(10));
+        for (said, shown) in [
+            ("going to 10%", "at 10%"),
+            (
+                "going to 10% (warning: nobody sees it)",
+                "at 10% (warning: nobody sees it)",
+            ),
+            (
+                "going to 10%; it still goes on to 0%",
+                "at 10%; it still goes on to 0%",
+            ),
+        ] {
+            let rollout = answered(
+                at(10, 10, Some(10)),
+                CommandResult::Accepted,
+                &format!("shop: {said}"),
+            );
+            assert_eq!(stand(&set, &rollout, "shop"), Stand::Done(shown.into()));
+        }
+    }
+
+    #[test]
+    fn what_was_set_where_it_is_after_a_rollback_is_done_and_said_to_stay_back() {
+        let set = command(Verb::Set, Some(0));
+        let said = format!("shop: it {STAYS_BACK}");
+        let mut rollout = answered(at(0, 0, Some(0)), CommandResult::Accepted, &said);
+        rollout.status.as_mut().unwrap().components[0].state = State::RolledBack;
+        let Stand::Done(told) = stand(&set, &rollout, "shop") else {
+            panic!("{:?}", stand(&set, &rollout, "shop"))
+        };
+        assert!(told.contains("stays rolled back"), "{told}");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use super::by_hand::{ByHand, Error, FIELD_MANAGER};
 use super::connect::Clients;
 use futures::StreamExt;
 use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -80,6 +81,8 @@ impl Switch {
 pub struct Known {
     /// It was read at least once.
     pub read: bool,
+    /// Which object it is, once it was.
+    pub place: String,
     /// What it said then.
     pub switch: Option<Switch>,
     /// Why it cannot be read now; what stands here is as it was last known.
@@ -110,14 +113,16 @@ pub async fn follow(
                     Ok(Event::InitApply(map)) => listed = Switch::of(&map.data.unwrap_or_default()),
                     Ok(Event::InitDone) => {
                         backoff = watcher::DefaultBackoff::default();
-                        read(&told, listed.take());
+                        read(&told, &namespace, listed.take());
                     }
-                    Ok(Event::Apply(map)) => read(&told, Switch::of(&map.data.unwrap_or_default())),
-                    Ok(Event::Delete(_)) => read(&told, None),
+                    Ok(Event::Apply(map)) => {
+                        read(&told, &namespace, Switch::of(&map.data.unwrap_or_default()))
+                    }
+                    Ok(Event::Delete(_)) => read(&told, &namespace, None),
                     Err(error) => {
+                        let remedy = remedy(&error);
                         let why = format!(
-                            "the freeze switch, configmap {namespace}/{NAME}, cannot be read ({error}): grant get, \
-                             list and watch on it, as deploy/rbac.yaml does"
+                            "the freeze switch, configmap {namespace}/{NAME}, cannot be read ({error}): {remedy}"
                         );
                         tracing::warn!(error = why, "watching the freeze switch failed, again soon");
                         told.send_if_modified(|known| known.trouble.replace(why.clone()) != Some(why));
@@ -134,9 +139,30 @@ pub async fn follow(
     }
 }
 
-fn read(told: &watch::Sender<Known>, switch: Option<Switch>) {
+/// What is to be done about a watch that fails: a right is missing only where the server says so.
+fn remedy(error: &watcher::Error) -> &'static str {
+    let code = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
+        watcher::Error::WatchError(status) => Some(status.code),
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => None,
+    };
+    match code {
+        Some(403) => "grant get, list and watch on it, as deploy/rbac.yaml does",
+        Some(401) => "the daemon's token was not taken: see to its ServiceAccount",
+        Some(_) => "the API server did not answer as it should; it is asked again by itself",
+        None => "the API server could not be reached; it is asked again by itself",
+    }
+}
+
+fn read(told: &watch::Sender<Known>, namespace: &str, switch: Option<Switch>) {
     let now = Known {
         read: true,
+        place: format!("configmap {namespace}/{NAME}"),
         switch,
         trouble: None,
     };
@@ -155,6 +181,21 @@ impl ByHand {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let map = super::by_hand::within(&doing, None, api.get_opt(NAME)).await?;
         Ok(map.and_then(|map| Switch::of(&map.data.unwrap_or_default())))
+    }
+
+    /// The namespaces in which there is a Lease of this name, of the whole cluster: at most so many as a page has.
+    pub async fn namespaces_of_leases(&self, lease: &str) -> Result<Vec<String>, Error> {
+        let doing = format!("looking for the Lease {lease} in every namespace");
+        let api: Api<Lease> = Api::all(self.client.clone());
+        let params = ListParams::default()
+            .fields(&format!("metadata.name={lease}"))
+            .limit(100);
+        let found = super::by_hand::within(&doing, None, api.list(&params)).await?;
+        let namespaces = found
+            .items
+            .into_iter()
+            .filter_map(|lease| lease.metadata.namespace);
+        Ok(namespaces.collect())
     }
 
     /// Sets the switch, or lifts it. One that is not there is made where it is to be set.

@@ -243,6 +243,7 @@ async fn freeze_and_unfreeze_write_the_switch_and_say_what_they_did() {
         .await;
     assert!(code == 64 && err.contains("over already"), "{code} {err}");
     assert_eq!(data(), Value::Null, "nothing was written");
+    cluster.lease();
     let (code, out, err) = cluster
         .run(&[
             "freeze",
@@ -272,4 +273,39 @@ async fn freeze_and_unfreeze_write_the_switch_and_say_what_they_did() {
     assert_eq!(data().get("reason"), None);
     let (code, out, _) = cluster.run(&["unfreeze"]).await;
     assert!(code == 0 && out.contains("Nothing was frozen"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_freeze_where_no_daemon_looks_says_so_and_where_one_does_and_is_no_success() {
+    let cluster = Cluster::start().await;
+    cluster.store.namespace("other");
+    let data = |namespace: &str| {
+        let map = cluster.store.get("configmaps", namespace, SWITCH);
+        map.and_then(|map| map.get("data").cloned()).unwrap_or_default()
+    };
+    // Nobody is there at all: it is written, for whoever begins.
+    let (code, out, err) = cluster.run(&["freeze", "--reason", "audit"]).await;
+    assert_eq!(code, 4, "{out}{err}");
+    assert!(
+        out.contains("no daemon that looks at namespace") && !out.contains("Nothing rises"),
+        "{out}"
+    );
+    assert_eq!(data(NAMESPACE)["reason"], "audit");
+    cluster.lease();
+    let (code, out, err) = cluster.run(&["freeze", "--reason", "audit"]).await;
+    assert!(
+        code == 0 && out.contains(&format!("configmap {NAMESPACE}/{SWITCH}")),
+        "{code} {out}{err}"
+    );
+    // The daemon looks elsewhere.
+    let elsewhere = ["-n", "other", "freeze", "--reason", "quarter end"];
+    let (code, out, err) = cluster.run(&elsewhere).await;
+    assert_eq!(code, 3, "{out}{err}");
+    assert!(err.contains(&format!("write `-n {NAMESPACE}`")), "{err}");
+    assert_eq!(data("other"), Value::Null, "nothing was written");
+    let (code, _, err) = cluster.run(&["-n", "other", "unfreeze"]).await;
+    assert!(code == 3 && err.contains(NAMESPACE), "{code} {err}");
+    let (code, out, err) = cluster.run(&[&elsewhere[..], &["--force"][..]].concat()).await;
+    assert!(code == 0 && out.contains("configmap other/"), "{code} {out}{err}");
+    assert_eq!(data("other")["reason"], "quarter end");
 }

@@ -57,7 +57,11 @@ pub(super) fn write(
     }
     let mut line = |label: &str, text: &str| lines::write(out, (label, DIM), text, INDENT, width);
     if let (Some(state), Some(reason)) = (facts.state, facts.reason) {
-        line("  state", &format!("{state}, {reason}"))?;
+        let going = match (state, facts.going_to) {
+            (State::RolledBack, Some(to)) => format!("; not back yet, going to {to}%"),
+            _ => String::new(),
+        };
+        line("  state", &format!("{state}, {reason}{going}"))?;
     }
     line("  why", &facts.message)?;
     if let Some(weight) = &facts.weight {
@@ -115,6 +119,7 @@ pub(super) fn write(
         let until = door.until.map(|at| format!(" until {at:.0}")).unwrap_or_default();
         let text = match (&door.why, door.open) {
             (Some(why), _) => format!("frozen{until}: {why}"),
+            (None, true) if facts.frozen.is_some() => "open, but everything is frozen".to_owned(),
             (None, true) => "weights may rise now".to_owned(),
             (None, false) => format!("closed{until}"),
         };

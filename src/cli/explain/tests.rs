@@ -116,6 +116,42 @@ fn what_is_waited_for_comes_with_its_time() {
 }
 
 #[test]
+fn what_is_going_back_and_is_not_back_is_not_said_to_wait_for_a_retry_alone() {
+    let going = json!({
+        "state": "RolledBack", "reason": "Breach",
+        "message": "not written yet, going to 0%: patching VirtualService apps/shop: 403; why: errors",
+        "weight": {"asked": "0%", "written": "60%", "observed": "60%"},
+        "lowering": {"id": "01A", "weight": "0%", "reason": "Breach", "at": "2026-03-02T10:59:00Z"},
+    });
+    let facts = facts(&going);
+    let nearest = &waits(&facts)[0].0;
+    assert!(
+        nearest.contains("back at 0%") && nearest.contains("they say 60% now"),
+        "{nearest}"
+    );
+    let text = shown(&facts, None);
+    assert!(
+        text.contains("RolledBack, Breach; not back yet, going to 0%"),
+        "{text}"
+    );
+    assert!(text.contains("403"), "{text}");
+    assert_eq!(serde_json::to_value(&facts).unwrap()["goingTo"], 0.0);
+    let view = crate::cli::view::view(&rollout(&going), "shop");
+    assert_eq!(view.waits_for(), Some("not back yet"));
+}
+
+#[test]
+fn in_a_freeze_of_everything_no_weight_is_said_to_rise_now() {
+    let mut rollout = rollout(&json!({}));
+    rollout.status.as_mut().unwrap().frozen = Some("frozen by ada until `unfreeze`: audit".into());
+    let text = shown(&explained(&rollout, "default", "shop", None, now()), None);
+    assert!(
+        text.contains("open, but everything is frozen") && !text.contains("weights may rise now"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_hold_is_waited_for_without_the_time_of_a_freeze() {
     let mut rollout = rollout(&json!({}));
     let schedule = json!({"freezes": [{"from": "2026-03-03T00:00:00Z", "to": "2026-03-04T00:00:00Z"}]});

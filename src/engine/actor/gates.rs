@@ -183,7 +183,11 @@ impl Actor {
             .unwrap_or_default();
         Some(Frozen {
             until: switch.until,
-            says: format!("{} (the cluster's switch{doubt})", switch.words()),
+            says: format!(
+                "{} (the cluster's switch, {}{doubt})",
+                switch.words(),
+                known.place
+            ),
         })
     }
 

@@ -42,6 +42,9 @@ pub struct Facts {
     pub reason: Option<Reason>,
     /// The same as a sentence.
     pub message: String,
+    /// Where it is on its way to, in percent, while a lowering is not read back from every routed object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub going_to: Option<f64>,
     /// In percent.
     pub weight: Option<Percents>,
     /// What part of the requests arrives at the canary, as far as it can be measured.
@@ -223,6 +226,7 @@ impl Facts {
                 || "no daemon has looked at it yet".to_owned(),
                 Condition::sentence,
             ),
+            going_to: None,
             weight: None,
             measured: None,
             arrives: None,
@@ -297,6 +301,7 @@ impl Facts {
             written: written.percent(),
             observed: observed.map(crate::rollout::weight::Weight::percent),
         });
+        self.going_to = c.lowering.as_ref().map(|order| order.weight.percent());
         self.measured = c.measured;
         self.arrives = c
             .measured

@@ -6,6 +6,7 @@ use crate::rollout::plan::Plan;
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::spec::{InsufficientThen, OnBlind};
 use crate::rollout::status::ComponentStatus;
+use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 
 impl Facts {
@@ -25,7 +26,9 @@ impl Facts {
                     Some(retry.due?),
                 ))
             });
-            return again.into_iter().chain([wait(what, None)]).collect();
+            let going = c.lowering.as_ref().filter(|_| c.state == State::RolledBack);
+            let going = going.map(|order| wait(going_back(c, order.weight), None));
+            return going.into_iter().chain(again).chain([wait(what, None)]).collect();
         }
         let judged = by_judgement(plan, c, now);
         let mut waits = Vec::from_iter(judged.or_else(|| by_world(c.reason).map(|what| wait(what, None))));
@@ -53,6 +56,18 @@ impl Facts {
         }
         waits
     }
+}
+
+/// What was ordered back and is not back: what the routed objects say so far. What hinders it stands in the message.
+fn going_back(c: &ComponentStatus, to: Weight) -> String {
+    let observed = c.weight.observed;
+    let at = observed.map_or_else(
+        || format!("{} was written last", c.weight.written),
+        |observed| format!("they say {observed} now"),
+    );
+    format!(
+        "every routed object to be back at {to} ({at}): it is tried again by itself, and the message says what hinders it"
+    )
 }
 
 /// What ends a reason that the judge, or people's complaints, gave.
