@@ -22,7 +22,11 @@ pub fn lost(conversion: &Conversion) -> Vec<Finding> {
             finding(entry, severity)
         })
         .collect();
-    let (usual, said): (Vec<&Entry>, Vec<&Entry>) = conversion.report.controller.iter().partition(is_usual);
+    let (usual, said): (Vec<&Entry>, Vec<&Entry>) = conversion
+        .report
+        .controller
+        .iter()
+        .partition(|entry| is_usual(entry));
     found.extend(said.into_iter().map(|entry| {
         let severity = if entry.severity >= Gravity::Medium {
             Severity::Warning
@@ -50,7 +54,7 @@ const CODE: &str = "APPLY-CONTROLLER";
 const OBJECT: &str = "controller";
 
 /// Whether that is so of any controller, whatever it is told.
-fn is_usual(entry: &&Entry) -> bool {
+fn is_usual(entry: &Entry) -> bool {
     entry.field.is_empty() || entry.code == Code::BodyLimitDefault
 }
 
