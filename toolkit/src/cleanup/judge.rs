@@ -61,8 +61,8 @@ pub fn accepted(args: &CleanupArgs) -> Result<Vec<String>, Trouble> {
 
 /// Every reason why an Ingress has to stay.
 pub fn reasons(known: &Known<'_>, args: &CleanupArgs, now: Timestamp) -> Vec<Finding> {
-    let mut found = Vec::new();
     let object = format!("Ingress {}/{}", known.one.key.0, known.one.key.1);
+    let mut found = unwell(known, &object);
     let mut say = |code: &'static str, message: String, remedy: &str| {
         found.push(Finding {
             code,
@@ -72,28 +72,6 @@ pub fn reasons(known: &Known<'_>, args: &CleanupArgs, now: Timestamp) -> Vec<Fin
             remedy: remedy.to_owned(),
         });
     };
-    let wrong: Vec<&str> = known.one.wrong.iter().map(|(code, _, _)| *code).collect();
-    if known.one.state != State::Migrated {
-        say(
-            "CLEANUP-NOT-WELL",
-            format!("the gateway does not serve it as it is: {}", wrong.join(", ")),
-            "see migrate validate",
-        );
-    }
-    for blocker in known
-        .unwell
-        .iter()
-        .filter(|blocker| !wrong.contains(&blocker.code))
-    {
-        say(
-            "CLEANUP-NOT-WELL",
-            format!(
-                "what serves it at the gateway is not well: {}: {}: {}",
-                blocker.code, blocker.object, blocker.message
-            ),
-            &blocker.remedy,
-        );
-    }
     let soak = SignedDuration::from_hours(i64::from(args.soak));
     let time = |name: &str| annotation(known.ingress, name).and_then(|text| text.parse::<Timestamp>().ok());
     let since = time(marks::MIGRATED_AT);
@@ -168,6 +146,36 @@ pub fn reasons(known: &Known<'_>, args: &CleanupArgs, now: Timestamp) -> Vec<Fin
         ),
     }
     found.extend(lasting(known, &object));
+    found
+}
+
+/// What is not well of the Ingress, and of what serves it at the gateway.
+fn unwell(known: &Known<'_>, object: &str) -> Vec<Finding> {
+    let say = |message: String, remedy: &str| Finding {
+        code: "CLEANUP-NOT-WELL",
+        severity: Severity::Blocker,
+        object: object.to_owned(),
+        message,
+        remedy: remedy.to_owned(),
+    };
+    let wrong: Vec<&str> = known.one.wrong.iter().map(|(code, _, _)| *code).collect();
+    let mut found = Vec::new();
+    if known.one.state != State::Migrated {
+        let message = format!("the gateway does not serve it as it is: {}", wrong.join(", "));
+        found.push(say(message, "see migrate validate"));
+    }
+    let blockers = known.unwell.iter();
+    found.extend(
+        blockers
+            .filter(|blocker| !wrong.contains(&blocker.code))
+            .map(|blocker| {
+                let message = format!(
+                    "what serves it at the gateway is not well: {}: {}: {}",
+                    blocker.code, blocker.object, blocker.message
+                );
+                say(message, &blocker.remedy)
+            }),
+    );
     found
 }
 
