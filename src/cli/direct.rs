@@ -22,7 +22,6 @@ use crate::routing::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use std::borrow::Cow;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -95,13 +94,15 @@ impl<'a> Order<'a> {
         target.for_lowering(json, self.claims_on(target))
     }
 
-    /// The id that an object's mark gets. In an emergency it is above the one that is there, whatever the clocks say: a
-    /// daemon takes an older mark for somebody's copy.
-    fn mark_above(&self, found: Option<&str>) -> Cow<'a, str> {
+    /// The mark that an object gets. In an emergency its id is above that of the one that is there, whatever the clocks
+    /// say: a daemon takes an older mark for somebody's copy.
+    fn mark(&self, seen: Option<&Seen>, weight: Weight) -> Result<Stamp, Error> {
         let id = self.command.id.as_str();
+        let found = seen.and_then(|seen| seen.stamp.as_ref()).map(Stamp::id);
         let found = found.filter(|found| self.command.wish.emergency && *found != id);
         let later = found.and_then(|found| later(id, found.parse().into_iter(), self.at));
-        later.map_or(Cow::Borrowed(id), Cow::Owned)
+        let id = later.as_deref().unwrap_or(id);
+        Ok(Stamp::new(id, weight, &reason(self.command).to_string())?)
     }
 
     fn claims_on(&self, target: &Target<'_>) -> &'a [ClaimKey] {
@@ -561,9 +562,7 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
         };
         return Ok((written, Write::Nothing));
     }
-    let found = seen.as_ref().and_then(|seen| seen.stamp.as_ref()).map(Stamp::id);
-    let id = order.mark_above(found);
-    let stamp = Stamp::new(&id, weight, &reason(order.command).to_string())?;
+    let stamp = order.mark(seen.as_ref(), weight)?;
     let mode = if order.command.wish.emergency {
         WriteMode::Emergency { at: order.at }
     } else {

@@ -266,7 +266,7 @@ mod tests {
         match json {
             Value::Object(fields) => fields.values().flat_map(values).collect(),
             Value::Array(items) => items.iter().flat_map(values).collect(),
-            other => vec![other.to_string()],
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => vec![json.to_string()],
         }
     }
 
