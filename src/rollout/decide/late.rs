@@ -37,6 +37,8 @@ impl Desk<'_> {
         }
         let goes_on = |verb: Verb| match command.verb {
             Verb::HeaderRoute | Verb::Mirror => verb == command.verb,
+            // Both let go.
+            Verb::Detach => matches!(verb, Verb::Set | Verb::Resume | Verb::Promote | Verb::Retry),
             Verb::Set
             | Verb::Pause
             | Verb::Resume
@@ -44,7 +46,6 @@ impl Desk<'_> {
             | Verb::Promote
             | Verb::Rollback
             | Verb::Retry
-            | Verb::Detach
             | Verb::Complaint => matches!(
                 verb,
                 Verb::Set | Verb::Resume | Verb::Promote | Verb::Retry | Verb::Detach

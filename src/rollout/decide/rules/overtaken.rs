@@ -148,8 +148,11 @@ fn late(older: Ask, newer: Ask, ticks: usize, dies: bool) {
         );
         return;
     }
-    if (older, newer) == (Ask::Promote, Ask::Resume) {
-        // They do not contradict each other: a hold is over, paused in between or not.
+    if matches!(
+        (older, newer),
+        (Ask::Promote, Ask::Resume) | (Ask::Detach, Ask::Detach)
+    ) {
+        // They do not contradict each other: a hold is over, paused in between or not, and what is let go is let go.
         return;
     }
     assert_eq!(stands(is), stands(was), "{what}");
