@@ -3,8 +3,10 @@
 
 mod clear;
 mod error;
+mod reading;
 
 pub(super) use error::Error;
+pub(super) use reading::{control, objects, says};
 
 use super::connect::Reach;
 use super::emergency::later;
@@ -259,78 +261,6 @@ pub(super) async fn preview(
         .into_iter()
         .chain(unread)
         .collect()
-}
-
-/// What the old path of a component consists of.
-#[derive(Debug, Default)]
-pub(super) struct Control {
-    /// Services that take its requests: namespace and name.
-    pub services: Vec<(String, String)>,
-    /// Deployments that are told of the weight.
-    pub deployments: Vec<(String, String)>,
-}
-
-/// What the old path of a component consists of, as far as its routers tell.
-pub(super) async fn control(cluster: &Reach, component: &Component, home: &Home) -> Control {
-    let (stock, _) = stock(cluster, component, home, None).await;
-    let mut control = Control::default();
-    for target in found(component, home, &stock).targets {
-        control.services.extend(target.control_services());
-        let object = target.object();
-        if object.kind == ObjectKind::Deployment {
-            control
-                .deployments
-                .push((object.namespace.clone(), object.name.clone()));
-        }
-    }
-    control.services.sort();
-    control.services.dedup();
-    control
-}
-
-/// Every routed object of a component as it is there now, and why some could not be listed.
-pub(super) async fn objects(
-    cluster: &Reach,
-    component: &Component,
-    home: &Home,
-) -> (Vec<(ObjectRef, Result<Value, Error>)>, Vec<Error>) {
-    let (stock, unlisted) = stock(cluster, component, home, None).await;
-    let mut all = Vec::new();
-    for target in found(component, home, &stock).targets {
-        let object = target.object().clone();
-        match read(cluster, &target).await {
-            Ok(Some(json)) => all.push((object, Ok(json))),
-            // It does not have to be there.
-            Ok(None) => {}
-            Err(error) => all.push((object, Err(error))),
-        }
-    }
-    (all, unlisted.into_iter().map(|(_, error)| error).collect())
-}
-
-/// The greatest weight that a component's routed objects say now, and why some could not be read.
-pub(super) async fn says(
-    cluster: &Reach,
-    component: &Component,
-    home: &Home,
-) -> (Option<Weight>, Vec<String>) {
-    let (stock, unlisted) = stock(cluster, component, home, None).await;
-    let all = found(component, home, &stock).targets;
-    let reads = all.into_iter().map(|target| async move {
-        match read(cluster, &target).await? {
-            Some(json) => Ok::<Weight, Error>(target.read(&json)?.weight),
-            None => Ok(Weight::ZERO),
-        }
-    });
-    let (mut highest, mut unread) = (None, Vec::new());
-    unread.extend(unlisted.into_iter().map(|(_, error)| error.to_string()));
-    for read in futures::future::join_all(reads).await {
-        match read {
-            Ok(weight) => highest = highest.max(Some(weight)),
-            Err(error) => unread.push(error.to_string()),
-        }
-    }
-    (highest, unread)
 }
 
 /// The object; `None` when it is not there and does not have to be.

@@ -116,7 +116,7 @@ pub async fn follow(
                         read(&told, &namespace, listed.take());
                     }
                     Ok(Event::Apply(map)) => {
-                        read(&told, &namespace, Switch::of(&map.data.unwrap_or_default()))
+                        read(&told, &namespace, Switch::of(&map.data.unwrap_or_default()));
                     }
                     Ok(Event::Delete(_)) => read(&told, &namespace, None),
                     Err(error) => {
@@ -144,8 +144,8 @@ fn remedy(error: &watcher::Error) -> &'static str {
     let code = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
-        watcher::Error::WatchError(status) => Some(status.code),
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code),
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchFailed(_)

@@ -117,7 +117,7 @@ async fn a_daemon_that_takes_connections_and_answers_nothing_is_waited_for_once_
     // Connections are taken by the system, as for a process that is stopped.
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let daemon = format!("http://user:hunter2@{}", listener.local_addr().unwrap());
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let (code, files, out) = bundle(&cluster, &["--daemon", &daemon]).await;
     let took = began.elapsed();
     assert_eq!(code, 0, "{out}");

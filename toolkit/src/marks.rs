@@ -59,7 +59,7 @@ pub const SOURCES: &str = "rollout.sealos.io/source-hashes";
 /// The controller's ConfigMap that a route was made with, and the digest of it, as `namespace/name@digest`; an annotation
 /// of a `VirtualService`.
 pub const SETTINGS: &str = "rollout.sealos.io/controller-config";
-/// The ConfigMaps of headers that the Ingresses of a route name, and the digests of them, as `namespace/name@digest` by
+/// The `ConfigMap`s of headers that the Ingresses of a route name, and the digests of them, as `namespace/name@digest` by
 /// comma; an annotation of a `VirtualService`.
 pub const HEADERS: &str = "rollout.sealos.io/custom-headers";
 /// The names of the ports that a route leads to, as `service:number=name` by comma; an annotation of a `VirtualService`.

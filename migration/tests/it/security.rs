@@ -290,7 +290,7 @@ fn plugins_of_the_controller_look_at_every_request_and_what_comes_with_them_is_t
     }));
     let done = convert_with(
         std::slice::from_ref(&one),
-        &[settings.clone()],
+        std::slice::from_ref(&settings),
         &Options::default(),
     );
     assert!(done.conversion.objects.is_empty());
@@ -368,7 +368,10 @@ fn nothing_is_redirected_to_an_https_that_nobody_serves() {
     let told = entries
         .iter()
         .find(|entry| entry.code.text() == "TLS-REDIRECT-NOWHERE");
-    assert!(told.is_some_and(|entry| entry.refuses()), "{entries:?}");
+    assert!(
+        told.is_some_and(gradual_rollout_migration::report::Entry::refuses),
+        "{entries:?}"
+    );
     assert_eq!(done.answer(&get("a.com", "/y")), "503");
     let challenge = "/.well-known/acme-challenge/t";
     assert_eq!(

@@ -53,6 +53,7 @@ use super::status::{
 use super::weight::Weight;
 use crate::rollout::sabotage;
 use jiff::Timestamp;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Decides what happens next. The status goes in by value and comes back as [`Decision::next`].
@@ -251,10 +252,14 @@ impl<'a> Desk<'a> {
 
     fn note(&mut self, i: usize, reason: Reason, message: String, warning: bool) {
         let component = self.status.components.get(i).map(|c| c.name.clone());
+        let clean = match unescaped(&message) {
+            Cow::Owned(clean) => Some(clean),
+            Cow::Borrowed(_) => None,
+        };
         self.out.notes.push(Note {
             component,
             reason,
-            message: unescaped(&message).into_owned(),
+            message: clean.unwrap_or(message),
             warning,
         });
     }

@@ -125,10 +125,10 @@ pub fn keeping(mut wanted: Value, live: &Value, kept: &BTreeSet<Host>) -> Value 
             let same = |field: &&str| other.pointer(field) == server.pointer(field);
             ["/port/number", "/port/protocol"].iter().all(same) && secured(other) == secured(server)
         };
-        let found = all.iter_mut().find(|other| alike(other)).map(|other| {
+        let mut found = all.iter_mut().find(|other| alike(other));
+        if let Some(other) = &mut found {
             agree(other, server);
-            other
-        });
+        }
         if let Some(list) = found
             .and_then(|other| other.get_mut("hosts"))
             .and_then(Value::as_array_mut)

@@ -371,6 +371,6 @@ async fn a_host_that_only_a_canary_has_is_served_by_nobody_and_both_verbs_count_
         "{}",
         status.out
     );
-    let line = "0 Ingresses left, 2 migrated, 0 changed, 0 failed, 0 cleaned up, 0 orphaned: ";
+    let line = "0 Ingresses left, 2 migrated (1 hosts served by both), 0 changed, 0 failed, 0 cleaned up, 0 orphaned: ";
     assert!(validate.out.contains(line), "{}", validate.out);
 }

@@ -133,7 +133,9 @@ async fn lived(fates: &Fates) -> (Store, Clock) {
     let names: Vec<&str> = fates.keys().map(|(namespace, _)| namespace.as_str()).collect();
     let (store, clock) = tenants(&[]);
     gateway_pod(&store);
-    names.iter().for_each(|name| store.namespace(name));
+    for name in names {
+        store.namespace(name);
+    }
     for ((namespace, name), fate) in fates {
         put(&store, namespace, name, *fate);
     }

@@ -18,16 +18,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 const ACCEPTED: &str = "CLEANUP-NAME-UNKNOWN,CLEANUP-NOT-PROBED,CLEANUP-COUNT-UNKNOWN,CLEANUP-COUNTING";
 const APPLY: [&str; 2] = ["apply", "--all"];
 
-/// A client whose program is dead after so many writes: the last is done, and no answer is read any more.
-fn dying(store: &Store, after: usize) -> (kube::Client, Arc<AtomicUsize>) {
+/// A client whose program is dead after so many writes, and who hears of it: the last is done, and no answer is read any
+/// more.
+fn dying(store: &Store, after: usize, dead: &Arc<Notify>) -> (kube::Client, Arc<AtomicUsize>) {
     let (inner, count) = (store.client("default"), Arc::new(AtomicUsize::new(0)));
-    let counted = count.clone();
+    let (counted, dead) = (count.clone(), dead.clone());
     let service = tower::service_fn(move |request: Request<Body>| {
-        let (inner, counted) = (inner.clone(), counted.clone());
+        let (inner, counted, dead) = (inner.clone(), counted.clone(), dead.clone());
         async move {
             if request.method() == Method::GET {
                 if counted.load(Ordering::SeqCst) > after {
@@ -37,6 +39,7 @@ fn dying(store: &Store, after: usize) -> (kube::Client, Arc<AtomicUsize>) {
             }
             // What is under way side by side with the last is not done.
             if counted.fetch_add(1, Ordering::SeqCst) >= after {
+                dead.notify_one();
                 std::future::pending::<()>().await;
             }
             inner.send(request).await
@@ -47,9 +50,17 @@ fn dying(store: &Store, after: usize) -> (kube::Client, Arc<AtomicUsize>) {
 
 /// Kills a run after so many writes. Whether it came to its end before, and how many it began.
 async fn killed(store: &Store, clock: &Clock, words: &[&str], after: usize) -> (Option<Said>, usize) {
-    let (client, count) = dying(store, after);
-    let run = tokio::time::timeout(Duration::from_secs(600), migrate_by(client, clock, words));
-    let said = run.await.ok();
+    let dead = Arc::new(Notify::new());
+    let (client, count) = dying(store, after, &dead);
+    // What is under way is done first, and nobody has lost patience with what is not answered by then.
+    let death = async {
+        dead.notified().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    let said = tokio::select! {
+        said = migrate_by(client, clock, words) => Some(said),
+        () = death => None,
+    };
     (said, count.load(Ordering::SeqCst))
 }
 

@@ -131,7 +131,10 @@ fn tls() -> Vec<Case> {
                 .tls(&["*.a.com"], "t")
                 .path("x.a.com", "Prefix", "/", "s")]),
         ),
-        ("TLS-DEFAULT-CERTIFICATE", convert_all(&[default.clone()])),
+        (
+            "TLS-DEFAULT-CERTIFICATE",
+            convert_all(std::slice::from_ref(&default)),
+        ),
         ("TLS-REDIRECT-NOWHERE", convert_all(&[default])),
         (
             "TLS-OLDER-DECIDES",
