@@ -74,8 +74,9 @@ pub async fn send(
         let Some(newer) = newer else {
             return Err(said(&error));
         };
-        // Asked for twice, as the first answer was lost: it is as it should be.
-        if item::change(&body, Some(&newer)) == Change::Same && item::noted(&body, &newer) {
+        // Asked for twice, as the first answer was lost: it is as it should be. One that is noted to go is not.
+        let whole = item::noted(&body, &newer) && !marks::going_back(&newer);
+        if item::change(&body, Some(&newer)) == Change::Same && whole {
             return Ok(said_so);
         }
         let now = meta(&newer, "resourceVersion").to_owned();
