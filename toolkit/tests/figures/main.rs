@@ -1,4 +1,4 @@
-//! What `apply` and `probe` promise of their speed, in an optimised build: `make equivalence`. A debug build prints, and
+//! What `apply` and `probe` promise of their speed, in an optimised build: `make migrate-figures`. A debug build prints, and
 //! asserts nothing.
 #![allow(
     clippy::unwrap_used,
