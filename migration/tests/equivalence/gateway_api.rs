@@ -70,6 +70,7 @@ const CLOSED: &[Code] = &[
     Code::RegexLong,
     Code::PathInvalid,
     Code::BehindRefused,
+    Code::RedirectNowhere,
 ];
 
 fn excused(world: &World, request: &Request, nginx: &str, gateway: &str) -> bool {
