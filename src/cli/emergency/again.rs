@@ -3,14 +3,15 @@
 use super::ALIVE_WITHIN;
 use crate::cli::connect::Reach;
 use crate::cli::pursue::Task;
-use crate::rollout::command::{self, Command, Verb};
+use crate::rollout::command::{self, Command, RAISE_EXPIRES, Verb};
 use crate::rollout::spec::GradualRollout;
 use jiff::Timestamp;
 use std::time::Duration;
 use ulid::Ulid;
 
-/// So far ahead a clock may be. An id of a later time says nothing, and no daemon goes by it.
-const AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// So far ahead a clock may be. An id of a later time is not surpassed: until that time had come every `retry` would look
+/// older than the emergency, and what waits beside one gives way to it anyway.
+const AHEAD: Duration = RAISE_EXPIRES;
 
 /// The task as the resource is now: before it was confirmed it was read minutes ago. Who gets no answer at once goes
 /// by a wish of their own.
@@ -137,22 +138,26 @@ mod tests {
         }
     }
 
-    /// The id that a second emergency goes by, beside these commands and this status.
-    fn goes_by(commands: &[Command], status: Value) -> String {
+    /// The emergency of minute 5, beside these commands and this status.
+    fn task(commands: &[Command], status: Value) -> Task {
         let Some(Manifest::Rollout(mut rollout, _)) = manifest::read("x", &example("shop", "default")).pop()
         else {
             unreachable!()
         };
         rollout.metadata.annotations = Some(commands.iter().map(|c| (c.key(), c.value())).collect());
         rollout.status = Some(serde_json::from_value::<GradualRolloutStatus>(status).unwrap());
-        let task = Task {
+        Task {
             rollout: *rollout,
             components: vec!["shop".into()],
             command: emergency(5),
             foreign: std::collections::BTreeMap::new(),
             claimed: Arc::default(),
-        };
-        given_before(task).command.id
+        }
+    }
+
+    /// The id that a second emergency goes by.
+    fn goes_by(commands: &[Command], status: Value) -> String {
+        given_before(task(commands, status)).command.id
     }
 
     #[test]
@@ -199,23 +204,10 @@ mod tests {
         );
     }
 
-    /// The id that an emergency of minute 5 is given, beside these commands and this status.
+    /// The id that an emergency is given.
     fn is_given(commands: &[Command], status: Value) -> String {
-        let Some(Manifest::Rollout(mut rollout, _)) = manifest::read("x", &example("shop", "default")).pop()
-        else {
-            unreachable!()
-        };
-        rollout.metadata.annotations = Some(commands.iter().map(|c| (c.key(), c.value())).collect());
-        rollout.status = Some(serde_json::from_value::<GradualRolloutStatus>(status).unwrap());
-        let task = Task {
-            rollout: *rollout,
-            components: vec!["shop".into()],
-            command: emergency(5),
-            foreign: std::collections::BTreeMap::new(),
-            claimed: Arc::default(),
-        };
         let now = emergency(5).given_at().unwrap();
-        above(task, now).command.id
+        above(task(commands, status), now).command.id
     }
 
     #[test]
@@ -241,15 +233,17 @@ mod tests {
             assert_eq!(given.timestamp_ms(), above.timestamp_ms() + 1);
         }
         assert_eq!(is_given(&[raise(3)], json!({})), id(5), "it is the latest itself");
-        let nonsense = Command {
-            id: "7ZZZZZZZZZZZZZZZZZZZZZZZZZ".into(),
-            ..raise(1)
-        };
-        assert_eq!(
-            is_given(&[nonsense], json!({})),
-            id(5),
-            "nobody goes by such a time"
-        );
+        for nonsense in ["7ZZZZZZZZZZZZZZZZZZZZZZZZZ", &id(16)] {
+            let nonsense = Command {
+                id: nonsense.to_owned(),
+                ..raise(1)
+            };
+            assert_eq!(
+                is_given(&[nonsense], json!({})),
+                id(5),
+                "nobody goes by such a time"
+            );
+        }
         assert_eq!(
             is_given(&[emergency(5), raise(15)], json!({})),
             id(5),

@@ -95,8 +95,9 @@ fn undoes(command: &Command, answered: Verb, raises: bool, leaves_more: bool) ->
     }
 }
 
-/// Whether a command was surely given before one that was answered, by the milliseconds of both ids; `None` where they do
-/// not tell. Whatever its id claims, what was answered had been given by then.
+/// Whether a command was given before one that was answered, or may have been, for of some only the second is known: by
+/// the milliseconds of both ids; `None` where they do not tell. Whatever its id claims, what was answered had been given
+/// by then.
 fn is_before(command: &Command, answered: &CommandOutcome) -> Option<bool> {
     let given = answered.given_by()?.min(answered.at);
     Some(command.given_at()?.as_millisecond() < given.as_millisecond())
