@@ -219,8 +219,8 @@ async fn write_router(
         written.extend(all(last).await);
         return written;
     };
-    let why = format!("not restarted before {map} is written: see to that one and run this again");
-    let kept = |target: &Target<'_>| (target.object().clone(), Err(Error::Hook(why.clone())));
+    let map = map.to_string();
+    let kept = |target: &Target<'_>| (target.object().clone(), Err(Error::Restart(map.clone())));
     written.extend(last.into_iter().map(kept));
     written
 }

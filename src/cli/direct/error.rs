@@ -18,6 +18,9 @@ pub(in crate::cli) enum Error {
     /// A hook was not read or set.
     #[error("{0}")]
     Hook(String),
+    /// Pods are not started anew before what they read is written; what that is.
+    #[error("not restarted before {0} is written")]
+    Restart(String),
     /// A hook does not say what it has; why not.
     #[error("{0}")]
     Mute(String),
@@ -69,6 +72,7 @@ impl Error {
             Self::Routing(_) | Self::Renamed(_) => {
                 "it is not what the resource says: lower it by hand: kubectl edit"
             }
+            Self::Restart(_) => "see to that one, and run it again",
             Self::Hook(_) | Self::Mute(_) => "set its weight to 0 there by hand",
             Self::Unread(_) => "look there whether it is at 0%, or run it again once its GET answers",
             Self::Stamp(_) => "lower it by hand: kubectl edit",
