@@ -27,7 +27,7 @@ pub async fn read(cluster: &Cluster) -> Result<BTreeMap<Key, Value>, Trouble> {
 pub type Location = (Option<String>, String, String, bool);
 
 /// Class and host.
-type Server = (Option<String>, String);
+pub type Server = (Option<String>, String);
 
 fn class(ingress: &Value) -> Option<String> {
     let said = text(ingress, "/spec/ingressClassName");

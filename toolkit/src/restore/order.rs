@@ -7,12 +7,12 @@ use super::write::{self, Written};
 use crate::cluster::{self, Cluster};
 use crate::finding::{Finding, Severity};
 use crate::pace::{Pace, paced};
-use crate::shadow::{certificates, locations};
+use crate::shadow::{Server, certificates, locations};
 use crate::trouble::Trouble;
 use futures::StreamExt as _;
 use kube::Client;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How often it is asked what time it is, and how long it is waited for the next second.
@@ -79,8 +79,8 @@ pub fn rounds(steps: &[Step]) -> Vec<Vec<&Step>> {
     all
 }
 
-/// Writes steps of one kind round by round. After a round that was not written whole none is begun: what came back before an
-/// older one would be served instead of it.
+/// Writes steps of one kind round by round. Of a host of which one was not written no younger one is: what came back before
+/// an older one would be served instead of it.
 pub async fn write_all(
     cluster: &Cluster,
     client: &Client,
@@ -89,13 +89,14 @@ pub async fn write_all(
     dry_run: bool,
     tell: &mut dyn FnMut(&Step, Written) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
-    let (mut last, mut whole) = (String::new(), true);
+    let (mut last, mut missing) = (String::new(), BTreeSet::new());
     for round in rounds(steps) {
-        if !whole {
-            for step in round {
-                tell(step, behind(step))?;
-            }
-            continue;
+        let (behind, round): (Vec<_>, Vec<_>) = round
+            .into_iter()
+            .partition(|step| !missing.is_disjoint(&servers(step)));
+        for step in behind {
+            missing.extend(servers(step));
+            tell(step, halted(step))?;
         }
         if let (false, false, Some(first)) = (dry_run, last.is_empty(), round.first()) {
             later(cluster, client, first, &last).await;
@@ -105,7 +106,9 @@ pub async fn write_all(
             .map(|step| async move { (*step, write::write(cluster, client, step, dry_run).await) });
         let mut stream = std::pin::pin!(paced(work, pace));
         while let Some((step, written)) = stream.next().await {
-            whole &= written.done || dry_run;
+            if !written.done && !dry_run {
+                missing.extend(servers(step));
+            }
             if let Some(since) = written.since.as_ref().filter(|since| **since > last) {
                 last.clone_from(since);
             }
@@ -113,6 +116,14 @@ pub async fn write_all(
         }
     }
     Ok(())
+}
+
+/// What nginx serves by an Ingress, by class and host.
+fn servers(step: &Step) -> BTreeSet<Server> {
+    let paths = locations(&step.kept)
+        .into_iter()
+        .map(|(class, host, ..)| (class, host));
+    paths.chain(certificates(&step.kept).into_keys()).collect()
 }
 
 /// Waits until what is created is younger than what was: a trial tells what time the API server has.
@@ -128,7 +139,7 @@ async fn later(cluster: &Cluster, client: &Client, step: &Step, last: &str) {
     }
 }
 
-fn behind(step: &Step) -> Written {
+fn halted(step: &Step) -> Written {
     let why =
         "not written: an older one of its host did not come back, and nginx would serve this one instead";
     Written {

@@ -133,6 +133,36 @@ async fn where_an_older_one_does_not_come_back_a_younger_one_of_its_path_waits()
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_an_older_one_does_not_come_back_those_of_other_hosts_do() {
+    let (store, clock, dir, _) = two("/", None).await;
+    for name in ["early", "later"] {
+        let mut other = ingress("ns-a", name);
+        other["spec"] = ingress("ns-a", "shop")["spec"].clone();
+        other["spec"]["rules"][0]["host"] = json!("other.ns-a.example.com");
+        store.put(other).unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    let dir = dir.path().join("all").to_str().unwrap().to_owned();
+    done(&store, &clock, &["backup", "--dir", &dir]).await;
+    delete(&store, &["shop", "zhop", "early", "later"]);
+    store.inject(
+        Fault::new(Action::Fail(Failure::new(403, "Forbidden", "exceeded quota")))
+            .verb("create")
+            .resource(ING)
+            .times(1),
+    );
+    let said = run(&store, &clock, &["restore", "--dir", &dir, "--kind", "Ingress"]).await;
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(
+        said.err.contains("RESTORE-HALTED  Ingress ns-a/zhop"),
+        "{}",
+        said.err
+    );
+    assert_eq!(store.list(ING).len(), 2, "{}", said.err);
+    assert!(since(&store, "early") < since(&store, "later"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ingress_that_does_not_come_back_is_told_with_the_reason() {
     let (store, clock, _dir, dir) = two("/", None).await;
     run(&store, &clock, &["apply", "--all"]).await;
