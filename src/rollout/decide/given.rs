@@ -202,14 +202,16 @@ impl<'a> Desk<'a> {
             return None;
         }
         let raises = self.would_raise(command, c);
-        // A lowering that was answered has no annotation any more, but its mark says when it was asked for: what was on its
+        // A rollback has no annotation any more, or never had one, but its mark says when it was asked for: what was on its
         // way meanwhile, or waited while nobody led, came too late.
-        let by_hand = matches!(c.reason, Reason::RollbackRequested | Reason::Emergency);
-        let mark = c
-            .mark
+        let put_back = c.state == State::RolledBack && c.reason.is_rollback();
+        // What a person asked for has been given before it was decided.
+        let order = c
+            .lowering
             .as_ref()
-            .filter(|_| by_hand && c.state == State::RolledBack);
-        if raises && mark.is_some_and(|mark| command.is_before_mark(mark)) {
+            .filter(|order| order.reason.is_automatic_rollback());
+        let mark = order.map(|order| &order.id).or(c.mark.as_ref());
+        if raises && put_back && mark.is_some_and(|mark| command.is_before_mark(mark)) {
             return Some(Against::Answered("the rollback that put it back".to_owned()));
         }
         if let Some(answered) = self.answered_against(command, c) {

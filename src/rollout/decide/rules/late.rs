@@ -2,7 +2,7 @@
 //! whose writer died.
 
 use super::foreign::{three, weights};
-use super::world::{World, weight};
+use super::world::{Weather, World, weight};
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::{CommandResult, GradualRolloutStatus};
@@ -61,6 +61,38 @@ fn a_raise_that_was_given_before_a_rollback_and_arrives_after_it_was_answered_is
                 "{verb:?}"
             );
             assert!(!back || world.highest("alpha").is_zero());
+        }
+    }
+}
+
+/// A rollback that nobody gave has no command to be later than.
+#[test]
+fn a_raise_that_was_given_before_a_breach_put_it_back_does_not_undo_that() {
+    for (verb, to) in [(Verb::Set, Some(600)), (Verb::Retry, None)] {
+        for (seconds_ago, wanted) in [(540, CommandResult::Cancelled), (0, CommandResult::Accepted)] {
+            for written in [true, false] {
+                let mut world = three();
+                world.weather.insert("alpha".into(), Weather::CanaryFails);
+                world.until("it goes back", |w| {
+                    w.component("alpha").state == State::RolledBack
+                });
+                world.weather.insert("alpha".into(), Weather::Good);
+                if written {
+                    world.until("it is back", |w| w.component("alpha").lowering.is_none());
+                }
+                assert_eq!(world.component("alpha").lowering.is_none(), written);
+                let mut given = command(&world, verb, seconds_ago, to);
+                given.wish.expires_at = Some(world.now + Duration::from_secs(600));
+                world.commands.push(given.clone());
+                world.tick();
+                assert_eq!(
+                    result(&world, &given.id),
+                    wanted,
+                    "{verb:?} {seconds_ago} {written}"
+                );
+                let stays = world.component("alpha").state == State::RolledBack;
+                assert_eq!(stays, wanted == CommandResult::Cancelled);
+            }
         }
     }
 }
