@@ -5,7 +5,7 @@ use crate::rollout::command::{Command, NotACommand, Verb};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::observation::Routed;
 use crate::rollout::plan::digest;
-use crate::rollout::reason::{Reason, State};
+use crate::rollout::reason::State;
 use crate::rollout::status::{
     ALERTS_HEARD, COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, ComponentStatus, GradualRolloutStatus,
     heard_as,
