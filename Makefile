@@ -57,17 +57,25 @@ generate: ## Write the generated files (deploy/crd.yaml)
 check-generated: ## Fail when a generated file differs from what the code generates
 	scripts/generated.sh check
 
+# Of these two crates at once, so that one set of dependencies serves all that runs optimised.
+OPTIMISED := $(CARGO) test --locked --profile sweep -p gradual-rollout -p gradual-rollout-migration
+
+.PHONY: optimised
+optimised: ## Build what equivalence, sabotage, stories, emergency and soak run optimised, and run nothing
+	$(OPTIMISED) --test equivalence --test soak --no-run
+	PROFILE=sweep scripts/sabotage.sh --build
+
 .PHONY: equivalence
 equivalence: ## Hold the converter against the models of nginx and Envoy over 20,000 sets of Ingresses at random; its figures (PROPTEST_CASES=n PROPTEST_RNG_SEED=n)
-	PROPTEST_CASES=$${PROPTEST_CASES:-20000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-1} $(CARGO) test --locked --profile sweep -p gradual-rollout-migration --test equivalence
-	$(CARGO) test --locked --profile sweep -p gradual-rollout-migration --test it -- --ignored --exact --nocapture scale::five_thousand_ingresses_in_two_seconds_and_two_hundred_megabytes
+	PROPTEST_CASES=$${PROPTEST_CASES:-20000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-1} $(OPTIMISED) --test equivalence
+	$(OPTIMISED) --test equivalence -- --ignored --exact --nocapture scale::five_thousand_ingresses_in_two_seconds_and_two_hundred_megabytes
 
 .PHONY: migrate-figures
 migrate-figures: ## What apply and probe take for thousands of objects and a thousand routes, held to their limits
 	$(CARGO) test --locked --profile sweep -p gradual-rollout -p gradual-rollout-toolkit --test figures -- --nocapture --test-threads 1
 
 .PHONY: sabotage
-sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" for some)
+sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" for some; PROFILE=sweep for an optimised build)
 	scripts/sabotage.sh $(RULES)
 
 .PHONY: simulate
@@ -84,11 +92,11 @@ swaps: ## Swap each pair of neighbouring writes of the protocol, and demand that
 
 .PHONY: emergency
 emergency: ## Put 1,000 components back at once, within 2 s
-	$(CARGO) test --locked --profile sweep --test soak -- --ignored --exact --nocapture thousand::a_thousand_components_are_back_within_two_seconds
+	$(OPTIMISED) --test soak -- --ignored --exact --nocapture thousand::a_thousand_components_are_back_within_two_seconds
 
 .PHONY: soak
 soak: ## A month with 200 components and faults at random, in virtual time; red above a minute of one core (SOAK_SECONDS=n)
-	GRADUAL_ROLLOUT_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked --profile sweep --test soak -- --show-output
+	GRADUAL_ROLLOUT_SOAK_SECONDS=$(SOAK_SECONDS) $(OPTIMISED) --test soak -- --show-output
 
 .PHONY: fuzz
 fuzz: ## Throw bytes at all that reads what comes from outside, a minute each (FUZZ_SECONDS=n; TARGETS="settings" for some)

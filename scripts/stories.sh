@@ -27,7 +27,12 @@ tell() { # tell ROUND STORY: runs it, prints how it ended, leaves a mark when no
     fi
 }
 
-cargo build --locked --profile "$profile"
+if [ "$profile" = sweep ]; then
+    # With the dependencies of what else is built so: cargo takes the features of the tests beside it into account.
+    make --no-print-directory optimised
+else
+    cargo build --locked --profile "$profile"
+fi
 for round in $(seq "$times"); do
     for story in $stories; do
         while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do

@@ -16,8 +16,13 @@ mod excuses;
 mod gateway_api;
 #[path = "it/gateway_reader.rs"]
 mod gateway_reader;
+#[path = "it/given.rs"]
+#[allow(dead_code, reason = "other tests build more with it")]
+mod given;
 #[path = "equivalence/guarded.rs"]
 mod guarded;
+#[path = "equivalence/scale.rs"]
+mod scale;
 #[path = "nginx/sets.rs"]
 mod sets;
 #[path = "model/support.rs"]

@@ -26,7 +26,6 @@ mod lessons;
 mod odd_values;
 mod passthrough;
 mod properties;
-mod scale;
 mod schema;
 mod security;
 mod snippets;

@@ -1,4 +1,4 @@
-//! How long five thousand Ingresses take, and how much memory. Run with --release and --ignored; prints.
+//! How long five thousand Ingresses take, and how much memory. `make equivalence` asks it; prints.
 //!
 //! Each form is converted by a process of its own, which reads a file and writes document by document as the program
 //! does: so its peak is that of the conversion, and not of what made the file.
@@ -58,7 +58,7 @@ fn five_thousand() -> Vec<Value> {
 }
 
 #[test]
-#[ignore = "a measurement: cargo test --release -p gradual-rollout-migration -- --ignored --nocapture"]
+#[ignore = "a measurement: make equivalence"]
 fn five_thousand_ingresses_in_two_seconds_and_two_hundred_megabytes() {
     let objects = five_thousand();
     let list = serde_json::json!({"kind": "List", "items": objects}).to_string();
