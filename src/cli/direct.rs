@@ -102,7 +102,12 @@ impl<'a> Order<'a> {
         let id = self.command.id.as_str();
         let found = seen.and_then(|seen| seen.stamp.as_ref()).map(Stamp::id);
         let found = found.filter(|found| self.command.wish.emergency && *found != id);
-        let later = found.and_then(|found| later(id, found.parse().into_iter(), self.at));
+        // What the command surpasses already was there, whatever the clock here says.
+        let now = self
+            .command
+            .given_at()
+            .map_or(self.at, |given| given.max(self.at));
+        let later = found.and_then(|found| later(id, found.parse().into_iter(), now));
         let id = later.as_deref().unwrap_or(id);
         Ok(Stamp::new(id, weight, &reason(self.command).to_string())?)
     }

@@ -3,8 +3,9 @@
 use super::ALIVE_WITHIN;
 use crate::cli::connect::Reach;
 use crate::cli::pursue::Task;
-use crate::rollout::command::{self, Command, RAISE_EXPIRES, Verb};
+use crate::rollout::command::{self, Command, RAISE_EXPIRES, Verb, given_by};
 use crate::rollout::spec::GradualRollout;
+use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use jiff::Timestamp;
 use std::time::Duration;
 use ulid::Ulid;
@@ -79,17 +80,45 @@ pub(super) fn above(mut task: Task, now: Timestamp) -> Task {
     }
     let waiting = command::pending(&annotations).0;
     let status = task.rollout.status.as_ref();
+    let now = status.map_or(now, |status| by_now(status, now));
+    let answered = status.iter().flat_map(|status| &status.commands).map(|outcome| {
+        // Whatever its id claims, it had been given when it was answered.
+        let given = given_by(&outcome.id).map_or(outcome.at, |given| given.min(outcome.at));
+        at(given)
+    });
     let written = status.iter().flat_map(|status| &status.components).flat_map(|c| {
         let intent = c.intent.as_ref().map(|intent| &intent.id);
         let lowering = c.lowering.as_ref().map(|order| &order.id);
         [c.mark.as_ref(), intent, lowering]
     });
     let known = waiting.iter().map(|command| &command.id).chain(written.flatten());
-    let ids = known.filter_map(|id| id.parse().ok());
+    let told = |id: &String| id.parse().ok().or_else(|| given_by(id).map(at));
+    let ids = known.filter_map(told).chain(answered);
     if let Some(id) = later(&task.command.id, ids, now) {
         task.command.id = id;
     }
     task
+}
+
+/// What time it is at least: a clock here may be days behind, and what a daemon has written down is past.
+fn by_now(status: &GradualRolloutStatus, now: Timestamp) -> Timestamp {
+    let of = |c: &ComponentStatus| {
+        let entries = c.history.iter().map(|entry| entry.at);
+        let order = c.lowering.as_ref().map(|order| order.at);
+        let intent = c.intent.as_ref().map(|intent| intent.at);
+        entries.chain(c.since).chain(order).chain(intent).max()
+    };
+    let answered = status.commands.iter().map(|outcome| outcome.at);
+    let known = status.components.iter().filter_map(of).chain(answered).max();
+    known.map_or(now, |known| known.max(now))
+}
+
+/// The last id of a moment.
+fn at(moment: Timestamp) -> Ulid {
+    Ulid::from_parts(
+        u64::try_from(moment.as_millisecond()).unwrap_or_default(),
+        u128::MAX,
+    )
 }
 
 /// An id above all of these that may be of a clock that is only ahead; `None` where it is above them itself.
@@ -115,7 +144,6 @@ mod tests {
     use crate::cli::find::example;
     use crate::cli::manifest::{self, Manifest};
     use crate::rollout::command::Wish;
-    use crate::rollout::status::GradualRolloutStatus;
     use serde_json::{Value, json};
     use std::sync::Arc;
 
@@ -232,6 +260,17 @@ mod tests {
             let above: Ulid = id(above).parse().unwrap();
             assert_eq!(given.timestamp_ms(), above.timestamp_ms() + 1);
         }
+        let times = "1772453400";
+        let raised = Command {
+            id: times.to_owned(),
+            ..raise(1)
+        };
+        let given: Ulid = is_given(&[raised], json!({})).parse().unwrap();
+        assert_eq!(
+            given.timestamp_ms(),
+            1_772_453_400_999 + 1,
+            "a number is a time, too"
+        );
         assert_eq!(is_given(&[raise(3)], json!({})), id(5), "it is the latest itself");
         for nonsense in ["7ZZZZZZZZZZZZZZZZZZZZZZZZZ", &id(16)] {
             let nonsense = Command {
@@ -244,6 +283,21 @@ mod tests {
                 "nobody goes by such a time"
             );
         }
+        // Two days later by all that is known, which only the clock here does not know.
+        let day = 24 * 60;
+        let later = id(2 * day);
+        let status = json!({
+            "components": [{"name": "shop", "state": "Manual", "reason": "Manual", "message": "", "mark": later,
+                "since": "2026-03-04T12:00:01Z", "weight": {"asked": "10%", "written": "10%"}}],
+            "commands": [{"id": id(2 * day + 1), "verb": "set", "at": "2026-03-04T12:01:01Z", "result": "Accepted",
+                "message": ""}],
+        });
+        let waits = raise(2 * day + 3);
+        let given: Ulid = is_given(&[waits], status.clone()).parse().unwrap();
+        let above = |minute| id(minute).parse::<Ulid>().unwrap().timestamp_ms() + 1;
+        assert_eq!(given.timestamp_ms(), above(2 * day + 3));
+        let given: Ulid = is_given(&[], status).parse().unwrap();
+        assert_eq!(given.timestamp_ms(), above(2 * day + 1), "what was answered, too");
         assert_eq!(
             is_given(&[emergency(5), raise(15)], json!({})),
             id(5),

@@ -5,7 +5,6 @@ use crate::rollout::command::{Command, NotACommand, Verb};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::observation::Routed;
 use crate::rollout::plan::digest;
-use crate::rollout::reason::State;
 use crate::rollout::status::{
     ALERTS_HEARD, COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, ComponentStatus, GradualRolloutStatus,
     heard_as,
@@ -202,21 +201,6 @@ impl<'a> Desk<'a> {
             return None;
         }
         let raises = self.would_raise(command, c);
-        // A rollback has no annotation any more, or never had one, but its mark says when it was asked for: what was on its
-        // way meanwhile, or waited while nobody led, came too late.
-        let put_back = c.state == State::RolledBack && c.reason.is_rollback();
-        // What a person asked for has been given before it was decided.
-        let order = c
-            .lowering
-            .as_ref()
-            .filter(|order| order.reason.is_automatic_rollback());
-        let mark = order.map(|order| &order.id).or(c.mark.as_ref());
-        if raises && put_back && mark.is_some_and(|mark| command.is_before_mark(mark)) {
-            return Some(Against::Answered("the rollback that put it back".to_owned()));
-        }
-        if let Some(answered) = self.answered_against(command, c) {
-            return Some(answered);
-        }
         // One that was answered before was there before: by then the raise had not been given.
         let emergency = |other: &Command| {
             other.verb == Verb::Rollback
@@ -227,6 +211,12 @@ impl<'a> Desk<'a> {
         };
         if self.seen.commands.iter().any(emergency) {
             return Some(Against::Emergency);
+        }
+        if raises && self.is_before_rollback(command, c) {
+            return Some(Against::Answered("the rollback that put it back".to_owned()));
+        }
+        if let Some(answered) = self.answered_against(command, c) {
+            return Some(answered);
         }
         let mut doubt = None;
         for other in &self.seen.commands {

@@ -5,7 +5,9 @@ use super::Desk;
 use super::given::Against;
 use super::previews::would_add;
 use crate::rollout::command::{Command, Verb};
+use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::{CommandOutcome, ComponentStatus};
+use jiff::Timestamp;
 
 impl Desk<'_> {
     /// What was given after a command, was answered before it was heard of, and would be undone by it.
@@ -18,7 +20,7 @@ impl Desk<'_> {
         });
         let mut unclear = None;
         for (verb, answered) in found {
-            match (is_before(command, answered), verb.only_lowers()) {
+            match (self.is_before(command, answered), verb.only_lowers()) {
                 (Some(true), _) => return Some(Against::Answered(named(answered))),
                 (None, true) if command.given_at().is_some_and(|at| at < answered.at) => {
                     unclear = Some(Against::Unclear(named(answered)));
@@ -27,6 +29,41 @@ impl Desk<'_> {
             }
         }
         unclear
+    }
+
+    /// Whether a command was given before one that was answered, or may have been, for of some only the second is known: by
+    /// the milliseconds of both ids; `None` where they do not tell. Whatever its id claims, what was answered had been given
+    /// by then. Of a rollback that is what counts: whoever calls one may have a clock that is behind, and a raise that was on
+    /// its way meanwhile knew nothing of it. Of two that waited together their ids tell.
+    fn is_before(&self, command: &Command, answered: &CommandOutcome) -> Option<bool> {
+        let puts_back = answered.verb == Verb::Rollback.word() && answered.at < self.now;
+        let given = answered.given_by()?;
+        let given = if puts_back {
+            answered.at
+        } else {
+            given.min(answered.at)
+        };
+        Some(command.given_at()?.as_millisecond() < given.as_millisecond())
+    }
+
+    /// Whether a component was put back after a command was given. A rollback has no annotation any more, or never had one,
+    /// but its mark says when it was asked for, and the status when it was decided or found: what was on its way meanwhile,
+    /// or waited while nobody led, came too late.
+    pub(super) fn is_before_rollback(&self, command: &Command, c: &ComponentStatus) -> bool {
+        if c.state != State::RolledBack || !c.reason.is_rollback() {
+            return false;
+        }
+        let given = command.given_at().map(|at| at.as_millisecond());
+        let before = |at: Timestamp| given.is_some_and(|given| given < at.as_millisecond());
+        match c.lowering.as_ref().filter(|order| order.reason.is_rollback()) {
+            // What is decided in this very look waited beside the command, and their ids tell.
+            Some(order) if order.at == self.now => false,
+            Some(order) => command.is_before_mark(&order.id) || before(order.at),
+            None => {
+                let mark = c.mark.as_ref();
+                mark.is_some_and(|mark| command.is_before_mark(mark)) || heard_of(c).is_some_and(before)
+            }
+        }
     }
 
     /// What is said beside the answer of a command that stops or lowers although somebody who went on was later.
@@ -52,7 +89,7 @@ impl Desk<'_> {
             ),
         };
         let mut later = self.obeyed_for(c).filter(|(verb, answered)| {
-            goes_on(*verb) && !answered.is_of(command) && is_before(command, answered) == Some(true)
+            goes_on(*verb) && !answered.is_of(command) && self.is_before(command, answered) == Some(true)
         });
         let (_, answered) = later.next()?;
         Some(format!(
@@ -95,12 +132,12 @@ fn undoes(command: &Command, answered: Verb, raises: bool, leaves_more: bool) ->
     }
 }
 
-/// Whether a command was given before one that was answered, or may have been, for of some only the second is known: by
-/// the milliseconds of both ids; `None` where they do not tell. Whatever its id claims, what was answered had been given
-/// by then.
-fn is_before(command: &Command, answered: &CommandOutcome) -> Option<bool> {
-    let given = answered.given_by()?.min(answered.at);
-    Some(command.given_at()?.as_millisecond() < given.as_millisecond())
+/// When a daemon saw that an emergency had put a component back. The clock that the mark was made by may be behind, and
+/// whoever called it was in a hurry; what the daemon wrote down is later than what was on its way.
+fn heard_of(c: &ComponentStatus) -> Option<Timestamp> {
+    let booked = c.history.iter().rfind(|entry| entry.reason == Reason::Emergency);
+    let at = booked.or(c.history.first()).map(|entry| entry.at).or(c.since);
+    at.filter(|_| c.reason == Reason::Emergency)
 }
 
 fn named(answered: &CommandOutcome) -> String {

@@ -78,7 +78,9 @@ fn a_raise_that_is_known_to_the_second_gives_way_within_that_second() {
         (UNITS[0], CommandResult::Cancelled),
         (UNITS[1], CommandResult::Accepted),
     ] {
-        let (mut world, at) = put_back();
+        let (mut world, _) = put_back();
+        // Of a rollback it counts when it was answered.
+        let at = world.status.commands.last().unwrap().at;
         let same_second = raise(&world, Verb::Retry, number(at + Duration::from_millis(300), unit));
         world.commands.push(same_second.clone());
         world.ticks(2);
