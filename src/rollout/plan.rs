@@ -18,7 +18,7 @@ mod tests;
 use super::check::{CheckRule, JudgeRules};
 use super::complaint::ComplaintRules;
 use super::spec::{Component, GradualRolloutSpec, OnDelete, OnFailure, Router, Scope, Traffic};
-use super::status::GradualRolloutStatus;
+use super::status::{ComponentStatus, GradualRolloutStatus};
 use super::weight::Weight;
 use super::window::Calendar;
 use read::{Reader, arms_digests};
@@ -221,6 +221,27 @@ impl Plan {
         self.components.iter().any(|c| c.name() == name)
     }
 
+    /// What a component was by another name, if it was only renamed: what the status knows by the same routers, and the
+    /// spec does not name.
+    pub fn renamed<'s>(
+        &self,
+        component: &PlannedComponent,
+        status: &'s GradualRolloutStatus,
+    ) -> Option<&'s ComponentStatus> {
+        let others = || {
+            let all = status.components.iter();
+            all.filter(|c| !c.detached && !self.names(&c.name))
+        };
+        if status.component(component.name()).is_some() || others().next().is_none() {
+            return None;
+        }
+        let digest = routers_digest(&component.component);
+        others().find(|c| {
+            let told = c.definition.as_deref().map(routers_digest);
+            [told.as_ref(), c.back.as_ref(), c.routed_by.as_ref()].contains(&Some(&digest))
+        })
+    }
+
     /// Takes in the components that the status knows and the spec no longer names. `is_taken` tells whether another
     /// component of the spec writes what this one wrote.
     pub fn take_in(&mut self, status: &GradualRolloutStatus, is_taken: impl Fn(&Component) -> bool) {
@@ -229,7 +250,18 @@ impl Plan {
             .components
             .iter()
             .filter(|c| !c.detached || c.letting_go.is_some());
-        for component in kept.filter_map(|c| c.definition.as_deref()) {
+        for c in kept {
+            let renamed = || {
+                let is_it =
+                    |p: &&PlannedComponent| self.renamed(p, status).is_some_and(|was| was.name == c.name);
+                let mut before = self.components.iter().find(is_it)?.component.clone();
+                before.name.clone_from(&c.name);
+                Some(Box::new(before))
+            };
+            let Some(component) = c.definition.clone().or_else(renamed) else {
+                continue;
+            };
+            let component = &*component;
             if self.component(&component.name).is_some() {
                 continue;
             }

@@ -330,6 +330,12 @@ pub struct ComponentStatus {
     #[schemars(length(max = 16))]
     #[serde(serialize_with = "bounded::maybe::<16, _>")]
     pub back: Option<String>,
+    /// By which routers it is known, as a digest, where nothing else here says it and somebody's word stands: renamed, it
+    /// stays what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[serde(serialize_with = "bounded::maybe::<16, _>")]
+    pub routed_by: Option<String>,
     /// Each router, from the edge.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]

@@ -29,15 +29,24 @@ impl Desk<'_> {
                 .skip(spec)
                 .all(|c| unusable || self.stays(c));
         if !names_agree {
+            let names = self.plan.components.iter().map(|planned| {
+                let was = self.plan.renamed(planned, &self.status).filter(|_| !unusable);
+                was.map_or_else(|| planned.name().to_owned(), |was| was.name.clone())
+            });
+            let names: Vec<String> = names.collect();
             let mut old = std::mem::take(&mut self.status.components);
-            for planned in &self.plan.components {
-                let known = old.iter().position(|c| c.name == planned.name());
+            for (planned, name) in self.plan.components.iter().zip(names) {
+                let known = old.iter().position(|c| c.name == name);
                 let mut c = known.map_or_else(ComponentStatus::default, |at| old.remove(at));
-                planned.name().clone_into(&mut c.name);
                 if c.state == State::Orphaned {
                     c.state = State::Walking;
                 }
+                let renamed = known.is_some() && name != planned.name();
+                planned.name().clone_into(&mut c.name);
                 self.status.components.push(c);
+                if renamed {
+                    self.take_over(self.status.components.len() - 1, name);
+                }
             }
             for c in old {
                 if unusable || self.stays(&c) {
@@ -53,6 +62,26 @@ impl Desk<'_> {
             for i in 0..self.status.components.len() {
                 self.orphan_or_restart(i);
             }
+        }
+    }
+
+    /// A component that was only renamed stays what it was: what was put back is back, what is paused is paused. Its marks
+    /// are those of the old name, which come off; what was put back is marked anew, so that it is known by its mark, too.
+    fn take_over(&mut self, i: usize, before: String) {
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        // A raise that was declared by the old name is nobody's.
+        (c.intent, c.raise_by, c.mark, c.preview) = (None, None, None, None);
+        c.weight.asked = c.weight.asked.min(c.weight.written);
+        let (at, reason) = (c.weight.written, c.reason);
+        let message = format!("it was called {before} until now, and stays what that was");
+        if c.state == State::RolledBack && c.lowering.is_none() {
+            self.order(i, at, reason, reason == Reason::Emergency, None);
+        }
+        self.note(i, reason, message, false);
+        if self.plan.released.iter().any(|p| p.name() == before) {
+            self.out.detached.push(before);
         }
     }
 
@@ -149,13 +178,18 @@ impl Desk<'_> {
             (Some(known), _) if now.as_ref() == Some(known) => Some(known.clone()),
             // Once it was by other routers it has begun nowhere, though it be edited back: others may have begun there.
             (Some(_), State::RolledBack | State::Manual | State::Drifted) => Some(ELSEWHERE.to_owned()),
-            (None, State::RolledBack) => now,
+            (None, State::RolledBack) => now.clone(),
             // Whoever brings it to 0, and whatever it waits for there, it goes on where it was.
-            (None, _) if had == now => now,
+            (None, _) if had == now => now.clone(),
             (_, State::Walking | State::Manual | State::Drifted | State::Completed | State::Orphaned) => None,
         };
         self.out.changed |= c.back != back;
         c.back = back;
+        let says = c.paused_by.is_some() || c.recall.is_some() || c.state != State::Walking;
+        let told = c.definition.is_some() || c.back.is_some() && c.back == now || has_traffic;
+        let routed_by = now.filter(|_| !c.detached && says && !told);
+        self.out.changed |= c.routed_by != routed_by;
+        c.routed_by = routed_by;
         // Once the spec does not name it any more, where its marks are is not known otherwise.
         let known = has_traffic && ours || c.letting_go.is_some();
         let wanted = planned.map(|p| &p.component).filter(|_| known);

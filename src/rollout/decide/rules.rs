@@ -28,6 +28,7 @@ mod pools;
 mod previews;
 mod promises;
 mod recalls;
+mod renamed;
 mod requires;
 mod retries;
 mod set_again;
