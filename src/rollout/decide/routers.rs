@@ -350,6 +350,11 @@ impl Desk<'_> {
 
     fn raised(&mut self, i: usize, weight: Weight, reason: Reason, mark: Option<String>) {
         let (now, judge) = (self.now, &self.plan.judge);
+        let who = self
+            .status
+            .components
+            .get(i)
+            .and_then(|c| self.who_set(c, weight));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
@@ -365,7 +370,7 @@ impl Desk<'_> {
         if c.state == State::Manual {
             // It was being written; now it stands, and waits for a person again.
             c.reason = Reason::Manual;
-            c.message = super::advance::by_hand(weight);
+            c.message = super::advance::by_hand(weight, who.as_deref());
         }
         forget(c, now, judge);
         let message = format!("{from} → {weight}");
@@ -465,6 +470,11 @@ impl Desk<'_> {
 
     /// The status learns what a write of ours made of a component.
     fn tell_own(&mut self, i: usize, weight: Weight, reason: Reason, then: Then) {
+        let who = self
+            .status
+            .components
+            .get(i)
+            .and_then(|c| self.who_set(c, weight));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
@@ -491,7 +501,7 @@ impl Desk<'_> {
             c.state = State::Manual;
             c.fingerprint = None;
             c.reason = reason;
-            c.message = super::advance::by_hand(weight);
+            c.message = super::advance::by_hand(weight, who.as_deref());
         }
     }
 
