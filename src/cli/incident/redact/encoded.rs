@@ -8,6 +8,9 @@ const SHORTEST: usize = 8;
 const DEEPEST: usize = 3;
 /// A word of so many letters and digits that no person wrote is a key of somebody's.
 const RANDOM: usize = 32;
+/// So much of a word shows whether it comes to a text, and so much how it is made.
+const BEGIN: usize = 64;
+const LONG: usize = 4096;
 
 /// A text without words that hide a secret, and without those that are drawn at random.
 pub(super) fn without(said: &str, depth: usize) -> String {
@@ -68,9 +71,23 @@ fn hides(word: &str, padding: usize, depth: usize) -> bool {
 
 /// What a word comes to, where that is a text.
 fn decoded(word: &str, padding: usize) -> Option<String> {
-    if word.len() % 4 == 1 || padding > 0 && (word.len() + padding) % 4 != 0 {
+    if word.len() % 4 == 1 || padding > 0 && !(word.len() + padding).is_multiple_of(4) {
         return None;
     }
+    // Most words come to nonsense at once, and some are as long as a file.
+    let (begin, _) = bytes_of(word.get(..BEGIN).unwrap_or(word));
+    let nonsense = str::from_utf8(&begin).is_err_and(|error| error.error_len().is_some());
+    if nonsense || begin.contains(&0) {
+        return None;
+    }
+    let (bytes, left) = bytes_of(word);
+    let text = String::from_utf8(bytes).ok().filter(|_| left == 0)?;
+    let shown = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    text.chars().all(shown).then_some(text)
+}
+
+/// The bytes of a word of base64, and the bits that are left over.
+fn bytes_of(word: &str) -> (Vec<u8>, u32) {
     let (mut bytes, mut bits, mut held) = (Vec::with_capacity(word.len()), 0_u32, 0_u32);
     for b in word.bytes() {
         let six = match b {
@@ -84,18 +101,17 @@ fn decoded(word: &str, padding: usize) -> Option<String> {
         held += 6;
         if held >= 8 {
             held -= 8;
-            bytes.push(u8::try_from(bits >> held & 0xff).unwrap_or_default());
+            bytes.push(u8::try_from((bits >> held) & 0xff).unwrap_or_default());
             bits &= (1 << held) - 1;
         }
     }
-    let text = String::from_utf8(bytes).ok().filter(|_| bits == 0)?;
-    let shown = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-    text.chars().all(shown).then_some(text)
+    (bytes, bits)
 }
 
 /// Whether a word is drawn at random from letters, large and small, and digits. Ids and digests are of fewer.
 fn is_drawn(word: &str) -> bool {
-    let parts = word.split(['/', '-', '_', '+']).filter(|part| !is_id(part));
+    let begin = word.get(..LONG).unwrap_or(word);
+    let parts = begin.split(['/', '-', '_', '+']).filter(|part| !is_id(part));
     let (length, changes, kinds) = parts
         .map(changes)
         .fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 | b.2));

@@ -223,6 +223,9 @@ fn is_object(word: &str) -> bool {
 }
 
 fn chinese(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| NOUNS_ZH.iter().any(|noun| noun.starts_with(c))) {
