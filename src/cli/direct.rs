@@ -6,7 +6,7 @@ mod error;
 mod reading;
 
 pub(super) use error::Error;
-pub(super) use reading::{control, objects, says};
+pub(super) use reading::{control, objects, says, says_by};
 
 use super::connect::Reach;
 use super::emergency::later;

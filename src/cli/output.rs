@@ -112,6 +112,27 @@ pub(super) fn bytes(path: &Path, whole: &[u8]) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
+    /// The standard output leaves off what terminals obey: nothing of it stands in data as it is.
+    #[test]
+    fn what_programs_read_loses_nothing_on_its_way_out() {
+        // The last two of the plane are no characters, and YAML reads none of them.
+        let all: String = (1..0xd800)
+            .chain(0xe000..0xfffe)
+            .filter_map(char::from_u32)
+            .collect();
+        let value = serde_json::json!({"kept": [all, "\u{1b}[31mred\u{1b}[0m", "\u{1b}]0;x\u{7}y", "a\u{0}b", "\u{9b}2J"]});
+        for form in [Output::Json, Output::Yaml] {
+            let mut text = Vec::new();
+            data(&mut text, form, &value).unwrap();
+            let mut out = anstream::StripStream::new(Vec::new());
+            out.write_all(&text).unwrap();
+            assert!(out.into_inner() == text, "{form:?}");
+            let text = String::from_utf8(text).unwrap();
+            let read: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+            assert!(read == value, "{form:?}");
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_report_goes_through_links_and_into_devices() {

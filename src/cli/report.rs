@@ -68,6 +68,9 @@ pub(super) struct Report {
     pub daemon: String,
     /// How it ended: the exit code.
     pub exit: u8,
+    /// Why nothing was done, where nobody could even be found to do it for: then nothing of the components is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Each component.
     pub components: Vec<Entry>,
     /// Every component as it stood before.

@@ -37,34 +37,22 @@ pub(super) async fn run(
     if let Some(path) = ask.report.as_ref().filter(|_| !ask.dry_run) {
         output::writable(path)?;
     }
-    let cluster = connect::reach(settings).await?;
-    let namespace = settings.namespace.as_str();
-    let began = Instant::now();
-    let named = ask.rollout.as_deref();
-    let rollouts = match ask.emergency {
-        Some(_) => emergency::rollouts(&cluster, namespace, named, ask.timeout).await?,
-        None => connect::rollouts(&cluster, namespace, named).await?,
-    };
-    let all = everywhere(&cluster, ask)
-        .await
-        .unwrap_or_else(|| rollouts.clone());
-    let addressees = find::addressees(rollouts, ask, namespace)?;
-    let who = ask.who.clone().unwrap_or_else(who);
     let started_at = Clock::System.now();
-    let claimed = Arc::new(ownership::all(&all, namespace));
-    let mut tasks: Vec<Task> = addressees
-        .into_iter()
-        .map(|a| {
-            let foreign = ownership::foreign(&a.rollout, &all, namespace);
-            task(a, ask, &who, started_at, (foreign, claimed.clone()))
-        })
-        .collect();
+    let found = found(settings, ask, started_at).await;
+    let Found {
+        cluster,
+        mut tasks,
+        who,
+        began,
+    } = found.map_err(|failure| told_too(failure, settings, ask, started_at))?;
+    let namespace = settings.namespace.as_str();
     if ask.dry_run {
         return dry_run::run(&cluster, namespace, &tasks, started_at, out).await;
     }
     let before: Vec<View> = views(&tasks);
     let asked_at = Instant::now();
-    confirm::ask(ask.confirm, &question(ask, namespace, &before))?;
+    confirm::ask(ask.confirm, &question(ask, namespace, &before))
+        .map_err(|failure| told_too(failure, settings, ask, started_at))?;
     // A person who thinks is no work.
     let began = began + asked_at.elapsed();
     // Who was asked may have thought for minutes: it is given now, and marks are compared by the age of their ids.
@@ -110,6 +98,7 @@ pub(super) async fn run(
         finished_at: Clock::System.now(),
         daemon,
         exit: exit.code(),
+        error: None,
         components: entries,
         before,
         after,
@@ -118,11 +107,77 @@ pub(super) async fn run(
         steps: Vec::new(),
         told: Vec::new(),
     };
-    tell(&report, form, out)?;
+    // First: nobody may be reading the output any more.
     if let Some(path) = &ask.report {
         output::report(path, &report);
     }
+    tell(&report, form, out)?;
     Ok(exit)
+}
+
+/// Who is meant.
+struct Found {
+    cluster: Reach,
+    tasks: Vec<Task>,
+    who: String,
+    began: Instant,
+}
+
+async fn found(settings: &Settings, ask: &Ask, started_at: Timestamp) -> Result<Found, Failure> {
+    let cluster = connect::reach(settings).await?;
+    let namespace = settings.namespace.as_str();
+    let began = Instant::now();
+    let named = ask.rollout.as_deref();
+    let rollouts = match ask.emergency {
+        Some(_) => emergency::rollouts(&cluster, namespace, named, ask.timeout).await?,
+        None => connect::rollouts(&cluster, namespace, named).await?,
+    };
+    let all = everywhere(&cluster, ask)
+        .await
+        .unwrap_or_else(|| rollouts.clone());
+    let addressees = find::addressees(rollouts, ask, namespace)?;
+    let who = ask.who.clone().unwrap_or_else(who);
+    let claimed = Arc::new(ownership::all(&all, namespace));
+    let tasks: Vec<Task> = addressees
+        .into_iter()
+        .map(|a| {
+            let foreign = ownership::foreign(&a.rollout, &all, namespace);
+            task(a, ask, &who, started_at, (foreign, claimed.clone()))
+        })
+        .collect();
+    Ok(Found {
+        cluster,
+        tasks,
+        who,
+        began,
+    })
+}
+
+/// The failure, also in the report that somebody asked for: whoever reads only that learns that nothing was done.
+fn told_too(failure: Failure, settings: &Settings, ask: &Ask, started_at: Timestamp) -> Failure {
+    if let Some(path) = ask.report.as_ref().filter(|_| !ask.dry_run) {
+        let report = Report {
+            command: ask.words(),
+            mode: ask.emergency.map(emergency::mode),
+            namespace: settings.namespace.clone(),
+            who: ask.who.clone().unwrap_or_else(who),
+            reason: ask.reason.clone(),
+            started_at,
+            finished_at: Clock::System.now(),
+            daemon: "unknown: nothing was done".to_owned(),
+            exit: failure.exit.code(),
+            error: Some(failure.message.clone()),
+            components: Vec::new(),
+            before: Vec::new(),
+            after: Vec::new(),
+            put_back_in_ms: None,
+            health: None,
+            steps: Vec::new(),
+            told: Vec::new(),
+        };
+        output::report(path, &report);
+    }
+    failure
 }
 
 /// The rollouts of all namespaces: another namespace's may route the same object. Who may not see them, or gets no

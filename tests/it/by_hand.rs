@@ -94,7 +94,7 @@ async fn a_weight_that_was_raised_by_hand_says_so_and_waits_for_a_person_once_it
     let shop = world.component("shop");
     assert_eq!((shop.state, shop.reason), (State::Manual, Reason::Manual));
     assert!(
-        shop.message.starts_with("50% was set by hand") && shop.message.contains("`resume`"),
+        shop.message.contains(" set 50%; the plan waits until `resume`"),
         "{}",
         shop.message
     );

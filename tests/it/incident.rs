@@ -66,6 +66,28 @@ async fn it_needs_neither_daemon_nor_prometheus_and_names_what_it_could_not_have
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_archive_comes_whole_through_a_pipe() {
+    let cluster = Cluster::start().await;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gradual-rollout"));
+    command
+        .args(["incident", "-o", "-", "--daemon", "http://127.0.0.1:9"])
+        .env_clear()
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .stdin(std::process::Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    let files = files(&output.stdout);
+    assert!(files["rollouts/shop.yaml"].contains("written: 40%"), "{files:?}");
+    assert!(files.contains_key("MISSING.txt"), "{files:?}");
+    // Blocks of 512 bytes, and two empty ones at the end.
+    assert_eq!(output.stdout.len() % 512, 0);
+    assert!(output.stdout.ends_with(&[0; 1024]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_and_the_daemons_word_are_in_it_and_secrets_are_not() {
     let cluster = Cluster::start().await;
     let shop = cluster
@@ -353,4 +375,96 @@ async fn a_page_is_there_as_a_whole_or_not_at_all() {
     let (code, files, out) = bundle(&cluster, &["--daemon", &format!("http://{address}")]).await;
     assert_eq!(code, 0, "{out}");
     assert!(files["daemon/rollouts.json"] == whole, "20 MiB are cut");
+}
+
+/// A Prometheus that answers every query with one series.
+fn prometheus() -> axum::Router {
+    let answer = || async {
+        let series = json!([{"metric": {"code": "503"}, "value": [1_772_452_800, "7"]}]);
+        let data = json!({"resultType": "vector", "result": series});
+        axum::Json(json!({"status": "success", "data": data}))
+    };
+    axum::Router::new().route("/api/v1/query", axum::routing::post(answer))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bundle_comes_without_a_cluster_with_what_daemon_and_prometheus_say() {
+    let cluster = Cluster::start().await;
+    let mut servers = JoinSet::new();
+    let app = axum::Router::new()
+        .route(
+            "/metrics",
+            axum::routing::get(|| async { "gradual_rollout_x 1\n" }),
+        )
+        .route(
+            "/api/v1/rollouts",
+            axum::routing::get(|| async {
+                r#"{"rollouts":[{"complaint":"shop fails, my token hunter2","name":"shop"}]}"#
+            }),
+        );
+    let daemon = served(app, &mut servers).await;
+    let prometheus = served(prometheus(), &mut servers).await;
+    let settings = cluster.folder.path().join("settings.toml");
+    // Where the daemon is stands in the settings.
+    let text = format!("listen = \"{daemon}\"\n[prometheus]\nendpoints = [\"http://{prometheus}\"]\n");
+    tokio::fs::write(&settings, text).await.unwrap();
+    let whole = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
+    let hangs = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    for way in ["refused", "hangs", "no kubeconfig", "401", "403"] {
+        cluster.store.faults().clear();
+        let kubeconfig = cluster.kubeconfig();
+        std::fs::write(&kubeconfig, &whole).unwrap();
+        match way {
+            "refused" => write_kubeconfig(&kubeconfig, "127.0.0.1:9".parse().unwrap()).unwrap(),
+            "hangs" => write_kubeconfig(&kubeconfig, hangs.local_addr().unwrap()).unwrap(),
+            "no kubeconfig" => std::fs::remove_file(&kubeconfig).unwrap(),
+            code => {
+                let code = code.parse().unwrap();
+                cluster.store.inject(Fault::new(Action::Fail(Failure::new(
+                    code,
+                    "Forbidden",
+                    "eve may not",
+                ))));
+            }
+        }
+        let began = tokio::time::Instant::now();
+        let (code, files, out) = bundle(&cluster, &["--config", settings.to_str().unwrap()]).await;
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{way}");
+        assert_eq!(code, 4, "{way}: {out}");
+        let last = out.trim_end().lines().last().unwrap();
+        assert!(
+            last.contains("PARTIAL") && last.contains("MISSING.txt"),
+            "{way}: {out}"
+        );
+        let missing = &files["MISSING.txt"];
+        let says = match way {
+            "refused" | "hangs" => "unable to reach the cluster while listing the rollouts of sealos-system",
+            "no kubeconfig" => "found no cluster",
+            _ => "not allowed while listing the rollouts of sealos-system: eve may not",
+        };
+        assert!(
+            missing.contains("resources with their history") && missing.contains(says),
+            "{way}: {missing}"
+        );
+        assert_eq!(files["daemon/metrics.txt"], "gradual_rollout_x 1\n", "{way}");
+        let state = &files["daemon/rollouts.json"];
+        assert!(
+            state.contains("shop fails") && !state.contains("hunter2"),
+            "{way}: {state}"
+        );
+        let told: Value = serde_json::from_str(&files["queries/general.json"]).unwrap();
+        assert_eq!(told["queries"][0]["series"][0]["value"], 7.0, "{way}: {told:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_that_a_cluster_does_not_have_is_refused_and_no_bundle_is_written() {
+    let cluster = Cluster::start().await;
+    for wrong in [&["--rollout", "nothing"][..], &["nothing"]] {
+        let path = cluster.folder.path().join("none.tar");
+        let arguments = [&["incident", "-o", path.to_str().unwrap()], wrong].concat();
+        let (code, out, err) = cluster.run(&arguments).await;
+        assert_eq!(code, 3, "{out}{err}");
+        assert!(!path.exists());
+    }
 }

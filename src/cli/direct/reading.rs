@@ -6,6 +6,12 @@ use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
 use crate::routing::{Home, ObjectKind, ObjectRef, found};
 use serde_json::Value;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The first wait before what was not answered is read again; it doubles up to [`SLOWEST`].
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const SLOWEST: Duration = Duration::from_secs(1);
 
 /// What the old path of a component consists of.
 #[derive(Debug, Default)]
@@ -60,6 +66,29 @@ pub(in crate::cli) async fn says(
     component: &Component,
     home: &Home,
 ) -> (Option<Weight>, Vec<String>) {
+    says_by(cluster, component, home, Instant::now()).await
+}
+
+/// The same, where what is not answered is asked again until then: half of a weight is none.
+pub(in crate::cli) async fn says_by(
+    cluster: &Reach,
+    component: &Component,
+    home: &Home,
+    end: Instant,
+) -> (Option<Weight>, Vec<String>) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let (weight, unread) = said(cluster, component, home).await;
+        let again = unread.iter().any(Error::passes) && Instant::now() + wait < end;
+        if !again {
+            return (weight, unread.iter().map(ToString::to_string).collect());
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(SLOWEST);
+    }
+}
+
+async fn said(cluster: &Reach, component: &Component, home: &Home) -> (Option<Weight>, Vec<Error>) {
     let (stock, unlisted) = stock(cluster, component, home, None).await;
     let all = found(component, home, &stock).targets;
     let reads = all.into_iter().map(|target| async move {
@@ -68,12 +97,12 @@ pub(in crate::cli) async fn says(
             None => Ok(Weight::ZERO),
         }
     });
-    let (mut highest, mut unread) = (None, Vec::new());
-    unread.extend(unlisted.into_iter().map(|(_, error)| error.to_string()));
+    let mut highest = None;
+    let mut unread: Vec<Error> = unlisted.into_iter().map(|(_, error)| error).collect();
     for read in futures::future::join_all(reads).await {
         match read {
             Ok(weight) => highest = highest.max(Some(weight)),
-            Err(error) => unread.push(error.to_string()),
+            Err(error) => unread.push(error),
         }
     }
     (highest, unread)

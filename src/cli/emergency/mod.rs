@@ -158,6 +158,7 @@ pub(super) async fn run(
         finished_at: Clock::System.now(),
         daemon,
         exit: exit.code(),
+        error: None,
         components: entries,
         before,
         after,
@@ -169,10 +170,11 @@ pub(super) async fn run(
         steps,
         told,
     };
-    show(&report, form, out)?;
+    // First: nobody may be reading the output any more.
     if let Some(path) = &ask.report {
         output::report(path, &report);
     }
+    show(&report, form, out)?;
     Ok(exit)
 }
 
@@ -252,7 +254,8 @@ fn already(mut entries: Vec<Entry>, before: &[View], tasks: &[Task]) -> Vec<Entr
     entries
 }
 
-fn mode(mode: EmergencyMode) -> &'static str {
+/// The mode as the report has it.
+pub(super) fn mode(mode: EmergencyMode) -> &'static str {
     match mode {
         EmergencyMode::Ingress => "ingress",
         EmergencyMode::Dual => "dual",

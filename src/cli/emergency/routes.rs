@@ -4,13 +4,19 @@
 use super::READS;
 use crate::cli::connect::Reach;
 use crate::cli::direct;
+use crate::cli::insist::Question;
 use crate::cli::pursue::{Found, Task};
 use crate::cli::view::{self, View};
+use crate::cluster::by_hand::Error;
 use crate::rollout::spec::GradualRollout;
 use crate::rollout::weight::Weight;
 use crate::routing::Home;
 use futures::StreamExt as _;
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+
+/// How long what is not answered is read again once the traffic is back: longer, and nobody learns that it is.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What the routed objects of each component say, as far as that is answered in time.
 pub(super) async fn say(cluster: &Reach, namespace: &str, tasks: &[Task], end: Instant) -> Found {
@@ -19,7 +25,7 @@ pub(super) async fn say(cluster: &Reach, namespace: &str, tasks: &[Task], end: I
         .flat_map(|task| task.components.iter().map(move |name| (task, name)));
     futures::stream::iter(all)
         .map(|(task, name)| async move {
-            let (weight, unread) = of(cluster, namespace, &task.rollout, name, end).await;
+            let (weight, unread) = of(cluster, namespace, &task.rollout, name, (Instant::now(), end)).await;
             // Of some of them alone it is not known.
             let weight = weight.filter(|_| unread.is_empty())?;
             Some(((task.name().to_owned(), name.clone()), weight))
@@ -30,19 +36,19 @@ pub(super) async fn say(cluster: &Reach, namespace: &str, tasks: &[Task], end: I
         .await
 }
 
-/// What the routed objects of one component say.
+/// What the routed objects of one component say: asked again until one moment, and waited for until another.
 async fn of(
     cluster: &Reach,
     namespace: &str,
     rollout: &GradualRollout,
     name: &str,
-    end: Instant,
+    (again, end): (Instant, Instant),
 ) -> (Option<Weight>, Vec<String>) {
     let Some(component) = direct::component(rollout, name) else {
         return (None, vec!["it is in the spec no more".to_owned()]);
     };
     let home = Home::of(rollout, namespace);
-    let said = timeout_at(end, direct::says(cluster, component, &home)).await;
+    let said = timeout_at(end, direct::says_by(cluster, component, &home, again)).await;
     said.unwrap_or_else(|_| (None, vec!["no answer in time".to_owned()]))
 }
 
@@ -67,12 +73,18 @@ pub(super) async fn after(
     by_daemon: impl Fn(&Task, &str) -> bool,
     end: Instant,
 ) -> Vec<View> {
+    let again = end.min(Instant::now() + AGAIN);
     let fresh = tasks.iter().map(|task| async move {
+        let question = Question {
+            doing: "reading the rollout again",
+            end: again,
+            places: None,
+        };
+        let read = question.insist(Error::is_silence, async || {
+            cluster.rollout(namespace, task.name()).await
+        });
         // What cannot be read anew is told as it was read before, with the weights that the objects say.
-        match timeout_at(end, cluster.rollout(namespace, task.name())).await {
-            Ok(Ok(fresh)) => fresh,
-            Ok(Err(_)) | Err(_) => task.rollout.clone(),
-        }
+        timeout_at(end, read).await.ok().and_then(Result::ok)
     });
     let all = tasks
         .iter()
@@ -80,28 +92,30 @@ pub(super) async fn after(
     // Beside each other: a resource that is not answered about takes no time from the routes.
     let said = futures::stream::iter(all)
         .map(|(task, name)| async move {
-            let said = of(cluster, namespace, &task.rollout, name, end).await;
+            let said = of(cluster, namespace, &task.rollout, name, (again, end)).await;
             (task, name, said)
         })
         .buffered(READS)
         .collect::<Vec<_>>();
     let (fresh, said) = tokio::join!(futures::future::join_all(fresh), said);
     let rollout = |task: &Task| {
-        fresh
-            .iter()
+        let read = fresh.iter().flatten();
+        read.into_iter()
             .find(|r| r.metadata.name.as_deref() == Some(task.name()))
     };
     said.into_iter()
         .map(|(task, name, said)| {
-            let rollout = rollout(task).unwrap_or(&task.rollout);
+            let fresh = rollout(task);
+            let rollout = fresh.unwrap_or(&task.rollout);
             let view = view::view(rollout, name);
             if direct::component(rollout, name).is_none() {
                 return view;
             }
             match (said, by_daemon(task, name)) {
                 ((Some(weight), unread), true) if unread.is_empty() => view.with_routes(weight),
-                (_, true) => view,
-                ((weight, unread), false) => view.without_daemon(weight, &unread),
+                // A status of before says nothing of what was done since.
+                (_, true) if fresh.is_some() => view,
+                ((weight, unread), _) => view.without_daemon(weight, &unread),
             }
         })
         .collect()

@@ -10,8 +10,11 @@ Examples:
   gradual-rollout incident terminal -o terminal.tar
   gradual-rollout incident -o - | tar tf -
 
-Nothing is written to the cluster, and nothing has to be there: what could not be had is named in MISSING.txt.
-Secrets do not get in.")]
+Nothing is written to the cluster, and nothing has to be there, not even the cluster: what could not be had is named
+in MISSING.txt. Secrets do not get in.
+
+Exit codes:
+  0 it is written · 4 the same without the resources, which could not be read · 3 there is no such rollout · 64 wrong usage")]
 pub struct IncidentArgs {
     /// The component [default: all]
     #[arg(value_name = "COMPONENT")]

@@ -29,9 +29,8 @@ impl Bundle {
 
     /// Puts a text in, with a word on what it is: without secrets, and without what terminals take for more than text.
     pub(super) fn text(&mut self, path: &str, what: &str, text: impl AsRef<str>) {
-        let clean = |line: &str| redact::without_secrets(&unescaped(line));
-        let lines: Vec<String> = text.as_ref().split('\n').map(clean).collect();
-        self.put(path, what, lines.join("\n"));
+        let lines: Vec<_> = text.as_ref().split('\n').map(unescaped).collect();
+        self.put(path, what, redact::page(&lines.join("\n")));
     }
 
     fn put(&mut self, path: &str, what: &str, text: String) {

@@ -14,7 +14,8 @@ use std::fmt::Write as _;
 pub(super) async fn collect(
     cluster: &Reach,
     settings: &Settings,
-    subjects: &[Subject],
+    named: Option<&str>,
+    subjects: Option<&[Subject]>,
     now: Timestamp,
     bundle: &mut Bundle,
 ) {
@@ -44,7 +45,7 @@ pub(super) async fn collect(
             Some(format!("unknown whether a daemon is alive: {error}"))
         }
     };
-    for subject in subjects {
+    for subject in subjects.into_iter().flatten() {
         let name = subject.name();
         match serde_json::to_value(&subject.rollout) {
             Ok(json) => bundle.yaml(
@@ -68,7 +69,7 @@ pub(super) async fn collect(
             objects(cluster, namespace, subject, component, bundle).await;
         }
     }
-    events(cluster, namespace, subjects, bundle).await;
+    events(cluster, namespace, named, subjects, bundle).await;
 }
 
 async fn objects(cluster: &Reach, namespace: &str, subject: &Subject, component: &str, bundle: &mut Bundle) {
@@ -95,11 +96,20 @@ async fn objects(cluster: &Reach, namespace: &str, subject: &Subject, component:
     }
 }
 
-async fn events(cluster: &Reach, namespace: &str, subjects: &[Subject], bundle: &mut Bundle) {
+async fn events(
+    cluster: &Reach,
+    namespace: &str,
+    named: Option<&str>,
+    subjects: Option<&[Subject]>,
+    bundle: &mut Bundle,
+) {
     match cluster.events(namespace).await {
         Ok(all) => {
-            let about =
-                |event: &&crate::cluster::by_hand::Told| subjects.iter().any(|s| s.name() == event.about);
+            // Where it is not known which there are, all are told.
+            let about = |event: &&crate::cluster::by_hand::Told| match subjects {
+                Some(subjects) => subjects.iter().any(|s| s.name() == event.about),
+                None => named.is_none_or(|name| name == event.about),
+            };
             let mut text = String::new();
             for event in all.iter().filter(about) {
                 // Writing to a string never fails.

@@ -33,13 +33,17 @@ struct Lack {
 }
 
 /// Puts it in. What hangs is said at once, too: whoever collects may still do something about it.
-pub(super) async fn collect(cluster: &Reach, settings: &Settings, url: &str, bundle: &mut Bundle) {
+pub(super) async fn collect(url: &str, bundle: &mut Bundle) {
     let url = url.trim_end_matches('/');
     // Together: one that hangs is waited for once, and not for each page.
     if let Some(hangs) = pages(url, bundle).await {
         Progress::new().tell(&hangs);
         bundle.text("daemon/hangs.txt", "that the daemon hangs", hangs + "\n");
     }
+}
+
+/// Puts the ends of its pods' logs in.
+pub(super) async fn logs(cluster: &Reach, settings: &Settings, bundle: &mut Bundle) {
     for namespace in settings.lease_namespaces() {
         match cluster.logs(namespace).await {
             Ok(logs) if logs.is_empty() => bundle.lack(&format!(

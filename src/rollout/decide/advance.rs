@@ -3,13 +3,14 @@
 use super::recalls::unrecalled;
 use super::{Desk, say};
 use crate::rollout::bounded::{FAILURE_KEPT, cut};
+use crate::rollout::command::Verb;
 use crate::rollout::duration::Span;
 use crate::rollout::judge::Outlook;
 use crate::rollout::observation::{Raise, Routers};
 use crate::rollout::plan::{PlannedComponent, PlannedStep};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sabotage;
-use crate::rollout::status::ComponentStatus;
+use crate::rollout::status::{CommandOutcome, CommandResult, ComponentStatus};
 use crate::rollout::weight::Weight;
 use std::time::Duration;
 
@@ -70,9 +71,13 @@ const fn waits_for_others(reason: Reason) -> bool {
     )
 }
 
-/// What is said of a weight that a person set.
-pub(super) fn by_hand(weight: Weight) -> String {
-    format!("{weight} was set by hand; the plan waits until `resume`, a breach still rolls back")
+/// What is said of a weight that a person set, and by whom where that is known.
+pub(super) fn by_hand(weight: Weight, who: Option<&str>) -> String {
+    let set = who.map_or_else(
+        || format!("{weight} was set by hand"),
+        |who| format!("{who} set {weight}"),
+    );
+    format!("{set}; the plan waits until `resume`, a breach still rolls back")
 }
 
 /// How a weight stands that no plan moves: set by a person, or left where it was because what was asked for is not
@@ -325,6 +330,18 @@ impl Desk<'_> {
         }
     }
 
+    /// Who set a component to this weight, by the last command that did.
+    pub(super) fn who_set(&self, c: &ComponentStatus, weight: Weight) -> Option<String> {
+        let about = |o: &&CommandOutcome| {
+            o.verb == Verb::Set.word()
+                && matches!(o.result, CommandResult::Accepted | CommandResult::Partly)
+                && o.components.iter().any(|name| *name == c.name || name == "*")
+        };
+        let last = self.status.commands.iter().rev().find(about)?;
+        let same = last.message.contains(&format!("going to {weight}"));
+        last.who.clone().filter(|_| same)
+    }
+
     /// A weight that a person set stays, and what is wrong with what carries it is told all the same, until it is well
     /// again.
     fn tell_by_hand(&mut self, i: usize) {
@@ -367,12 +384,13 @@ impl Desk<'_> {
                 say(c, Reason::Blind, other, || message);
             }
             Ok(()) if c.reason == Reason::Blind || WRONG.contains(&c.reason) => {
+                let who = self.who_set(c, c.weight.written);
                 let Some(c) = self.status.components.get_mut(i) else {
                     return;
                 };
                 let stays = stays(c);
                 let message = if stays.ends_with("set by hand") {
-                    by_hand(c.weight.written)
+                    by_hand(c.weight.written, who.as_deref())
                 } else {
                     format!("{stays}; the plan waits until `resume`, a breach still rolls back")
                 };

@@ -355,6 +355,11 @@ impl Desk<'_> {
 
     fn raised(&mut self, i: usize, weight: Weight, reason: Reason, mark: Option<String>) {
         let (now, judge) = (self.now, &self.plan.judge);
+        let who = self
+            .status
+            .components
+            .get(i)
+            .and_then(|c| self.who_set(c, weight));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
@@ -370,7 +375,7 @@ impl Desk<'_> {
         if c.state == State::Manual {
             // It was being written; now it stands, and waits for a person again.
             c.reason = Reason::Manual;
-            c.message = super::advance::by_hand(weight);
+            c.message = super::advance::by_hand(weight, who.as_deref());
         }
         forget(c, now, judge);
         let message = format!("{from} → {weight}");
@@ -471,6 +476,11 @@ impl Desk<'_> {
 
     /// The status learns what a write of ours made of a component.
     fn tell_own(&mut self, i: usize, weight: Weight, reason: Reason, then: Then) {
+        let who = self
+            .status
+            .components
+            .get(i)
+            .and_then(|c| self.who_set(c, weight));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
@@ -505,7 +515,7 @@ impl Desk<'_> {
             c.state = State::Manual;
             c.fingerprint = None;
             c.reason = reason;
-            c.message = super::advance::by_hand(weight);
+            c.message = super::advance::by_hand(weight, who.as_deref());
         }
     }
 

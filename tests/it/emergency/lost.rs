@@ -2,9 +2,11 @@
 //! status does not know.
 
 use super::{Cluster, NAMESPACE, ROLLOUTS, SERVICES, reported};
-use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
+use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault, write_kubeconfig};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -84,6 +86,43 @@ async fn reads_that_hang_once_the_traffic_is_back_end_soon_after_the_timeout() {
         json!(0.0),
         "by the routes: {report:#}"
     );
+}
+
+/// Once it is written, the first reads of it are refused by a server that has too much to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_traffic_is_afterwards_is_read_again_from_a_server_that_is_busy() {
+    let cluster = Cluster::start().await;
+    let left = Arc::new(AtomicI32::new(i32::MAX));
+    let layer = move |request: axum::extract::Request, next: axum::middleware::Next| {
+        let left = left.clone();
+        async move {
+            let route = request.uri().path().contains("/virtualservices/");
+            let writes = request.method() == http::Method::PATCH;
+            if route
+                && !writes
+                && left.load(Ordering::SeqCst) != i32::MAX
+                && left.fetch_sub(1, Ordering::SeqCst) > 0
+            {
+                let busy = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 429,
+                    "reason": "TooManyRequests", "message": "too many requests"});
+                let busy = (http::StatusCode::TOO_MANY_REQUESTS, axum::Json(busy));
+                return axum::response::IntoResponse::into_response(busy);
+            }
+            let answer = next.run(request).await;
+            if route && writes {
+                left.store(4, Ordering::SeqCst);
+            }
+            answer
+        }
+    };
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    write_kubeconfig(&cluster.kubeconfig(), listener.local_addr().unwrap()).unwrap();
+    let app = cluster.store.router().layer(axum::middleware::from_fn(layer));
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let (code, report, out) = reported(&cluster, &[]).await;
+    assert_eq!((code, cluster.shop().0), (0, 0), "{out}");
+    assert_eq!(report["after"][0]["weight"], json!(0.0), "{report:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

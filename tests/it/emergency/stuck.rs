@@ -1,8 +1,8 @@
 //! Who does not answer keeps nobody else's traffic up: the list, a resource, a routed object, a Lease, a daemon.
 
-use super::{Cluster, NAMESPACE, NOW, ROLLOUTS, SERVICES, busy, fleet, reported, weight};
-use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
-use serde_json::Value;
+use super::{Cluster, NAMESPACE, NOW, ROLLOUTS, SERVICES, busy, fleet, forbidden, reported, weight};
+use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault, write_kubeconfig};
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -84,6 +84,42 @@ async fn a_list_that_is_never_answered_is_given_up_in_time_and_what_to_do_is_sai
     ] {
         assert!(err.contains(says), "{says}: {err}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_was_asked_for_is_written_also_where_nothing_could_be_done() {
+    let cluster = Cluster::start().await;
+    let whole = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
+    for (way, code, says) in [
+        ("no cluster", 69, "unable to reach the cluster"),
+        ("no right", 3, "not allowed while listing the rollouts"),
+        ("no such component", 3, "nothing"),
+    ] {
+        cluster.store.faults().clear();
+        std::fs::write(cluster.kubeconfig(), &whole).unwrap();
+        let mut more = vec!["--timeout", "1s"];
+        match way {
+            "no cluster" => write_kubeconfig(&cluster.kubeconfig(), "127.0.0.1:9".parse().unwrap()).unwrap(),
+            "no right" => drop(
+                cluster
+                    .store
+                    .inject(Fault::new(forbidden()).verb("list").resource(ROLLOUTS)),
+            ),
+            _ => more.extend(["--component", "nothing"]),
+        }
+        let (exit, report, out) = reported(&cluster, &more).await;
+        assert_eq!((exit, &report["exit"]), (code, &json!(code)), "{way}: {out}");
+        assert!(
+            report["error"].as_str().unwrap().contains(says),
+            "{way}: {report:#}"
+        );
+        for nothing in ["components", "before", "after"] {
+            assert_eq!(report[nothing], json!([]), "{way}: {report:#}");
+        }
+        assert_eq!(report["mode"], "ingress", "{way}");
+        std::fs::remove_file(cluster.folder.path().join("report.json")).unwrap();
+    }
+    assert_eq!(cluster.shop().0, 40);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

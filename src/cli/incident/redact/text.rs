@@ -1,48 +1,22 @@
-//! Secrets in texts: in URLs, behind names that secrets have, and before the host of a connection.
+//! Secrets in texts: in keys' blocks, in URLs, behind names that secrets have, before the host of a connection, as people
+//! write them, and encoded.
 
-use super::{GONE, is_secret};
-use std::borrow::Cow;
+use super::{GONE, addresses, encoded, is_secret, keys, words};
 
 /// A text without secrets. What is kept and what goes is decided word by word: in doubt it goes.
 pub(in crate::cli::incident) fn without_secrets(text: &str) -> String {
-    users(&named(&addresses(text)))
+    at(text, 0)
+}
+
+/// The same of a text that was found in as many others, each of which was encoded.
+pub(super) fn at(text: &str, depth: usize) -> String {
+    let plain = users(&named(&addresses::without(&keys::without(text))));
+    encoded::without(&words::without(&plain), depth)
 }
 
 /// Whether it is an option whose value stands behind it, and is a secret.
 pub(super) fn is_flag(word: &str) -> bool {
     word.starts_with('-') && word.chars().all(in_name) && is_secret(word)
-}
-
-/// URLs without users, passwords, queries and fragments.
-fn addresses(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, behind) = rest.split_at(at + 3);
-        out.push_str(before);
-        let escaped = behind.find("\\\"").unwrap_or(behind.len());
-        let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>' | '`');
-        let end = behind.find(ends).unwrap_or(behind.len()).min(escaped);
-        let (url, after) = behind.split_at(end);
-        out.push_str(&address(url));
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
-/// What stands behind the scheme of a URL.
-fn address(url: &str) -> Cow<'_, str> {
-    let host = url.find(['/', '?', '#']).map_or(url, |end| &url[..end]);
-    let port = host.split_once(':').map(|(_, port)| port);
-    // Some write passwords as they are, with what ends a host.
-    let odd = port.is_some_and(|port| !port.chars().all(|c| c.is_ascii_digit()));
-    let user = host.rfind('@').max(if odd { url.rfind('@') } else { None });
-    let url = user.map_or(url, |at| &url[at + 1..]);
-    match url.find(['?', '#', ';']) {
-        Some(at) => Cow::Owned(format!("{}{GONE}", &url[..=at])),
-        None => Cow::Borrowed(url),
-    }
 }
 
 const fn in_name(c: char) -> bool {

@@ -66,11 +66,7 @@ fn what_was_set_and_written_is_said_to_have_been_set_whatever_came_after() {
     world.say(Verb::Set, "alpha", Some(weight(200)));
     world.ticks(3);
     assert_eq!(world.highest("alpha"), weight(200));
-    assert!(
-        said(&world).starts_with("20% was set by hand"),
-        "{}",
-        said(&world)
-    );
+    assert!(said(&world).starts_with("ada set 20%; "), "{}", said(&world));
     refuse(&mut world, Some("is not accepted by gateway infra/public"));
     world.ticks(3);
     assert!(
@@ -80,11 +76,7 @@ fn what_was_set_and_written_is_said_to_have_been_set_whatever_came_after() {
     );
     refuse(&mut world, None);
     world.ticks(3);
-    assert!(
-        said(&world).starts_with("20% was set by hand"),
-        "{}",
-        said(&world)
-    );
+    assert!(said(&world).starts_with("ada set 20%; "), "{}", said(&world));
 }
 
 #[test]
@@ -206,9 +198,5 @@ fn a_weight_set_by_hand_says_that_nobody_sees_a_breach_while_nobody_does() {
     world.weather.insert("alpha".into(), Weather::Good);
     world.ticks(2);
     assert_eq!(world.component("alpha").reason, Reason::Manual);
-    assert!(
-        said(&world).starts_with("30% was set by hand"),
-        "{}",
-        said(&world)
-    );
+    assert!(said(&world).starts_with("ada set 30%; "), "{}", said(&world));
 }
