@@ -73,6 +73,8 @@ pub struct Undo {
     pub gateways: Vec<Value>,
     /// Hosts that nothing serves any more then, by the Gateway that has them open, themselves or by a wildcard.
     pub behind: Vec<(Value, BTreeSet<String>)>,
+    /// The routes that go, edited ones that are left among them.
+    pub removed: Vec<Value>,
     /// What is deleted then, in this order.
     pub deleted: Vec<(Kind, Value)>,
     /// What is left alone.
@@ -178,6 +180,7 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
         .map(|gateway| Value::clone(gateway))
         .collect();
     undo.deleted = deleted(wanted, live, &removed, &kept, &all, &undo.hosts);
+    undo.removed = removed.into_iter().cloned().collect();
     edited(args, &mut undo);
     undo.behind = behind(live, &undo);
     undo

@@ -70,6 +70,12 @@ pub async fn back(
         if left.is_empty() {
             return Ok(told);
         }
+        if (place.stopped)() {
+            return Err(Trouble::TimedOut(format!(
+                "told to end while nginx still sends requests to the gateway by {}; the rollouts were told to go back, and nothing else was undone: ask again for the same",
+                left.join(", ")
+            )));
+        }
         if waited >= wait {
             return Err(Trouble::TimedOut(format!(
                 "after {} s nginx still sends requests to the gateway by {}: look at gradual-rollout status, and whether its daemon runs: without one, gradual-rollout emergency-rollback takes the share back. Nothing was undone; ask again when it is back",

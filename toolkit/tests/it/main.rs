@@ -18,6 +18,7 @@ mod apply;
 mod as_it_would_be;
 mod backup;
 mod batches;
+mod beside;
 mod block;
 mod both_sides;
 mod canaries;
