@@ -56,6 +56,7 @@ mod sealed;
 mod sequences;
 mod shares;
 mod side_by_side;
+mod split;
 mod standing;
 mod support;
 mod takeover;
