@@ -34,7 +34,7 @@ pub(super) async fn take_away(
     if lead {
         return Ok(());
     }
-    if let Some(again) = traffic::again(cluster, &undo.namespaces).await? {
+    if let Some(again) = traffic::again(cluster, &ready.scope).await? {
         findings.push(again);
         return Ok(());
     }
@@ -73,7 +73,7 @@ pub(super) async fn take_away(
         return Ok(());
     }
     if lost.is_empty() {
-        let rollouts = traffic::done_with(cluster, &undo.namespaces).await?;
+        let rollouts = traffic::done_with(cluster, &ready.scope).await?;
         let rollouts: Vec<_> = rollouts
             .into_iter()
             .map(|r| (cluster::GRADUAL_ROLLOUT, r))

@@ -41,7 +41,7 @@ use gradual_rollout_migration::input::Key;
 use kube::Client;
 use plan::{Undo, Wanted};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use watch::Watch;
 
@@ -54,6 +54,8 @@ struct Ready {
     back: Back,
     /// The Ingresses that hosts are given back to.
     watch: Watch,
+    /// Whose share comes back.
+    scope: traffic::Scope,
     /// What controllers are told, and the record that goes.
     switches: Vec<(&'static str, String)>,
     /// The block on new Ingresses, where it is to go.
@@ -73,6 +75,7 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         tried.retain(|finding| !trial::OF_BLOCKS.contains(&finding.code));
     }
     tried.extend(ready.back.findings.iter().cloned());
+    tried.extend(traffic::together(&ready.cluster, &ready.scope).await?);
     let refused = tried.iter().any(|finding| finding.severity == Severity::Blocker);
     findings.extend(tried);
     if args.dry_run {
@@ -141,7 +144,11 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
         undo.missing.remove(&key("--gone", typed)?);
     }
     let accepted = args.accept.iter().any(|code| code == back::OTHER);
-    let back = back::steps(&backups, &undo.missing, &live, accepted)?;
+    let mut back = back::steps(&backups, &undo.missing, &live, accepted)?;
+    let accepted = args.accept.iter().any(|code| code == shadow::YOUNGER);
+    let foreseen = shadow::foreseen(&back.steps, &ingresses, &back.ages, (place.now)(), accepted);
+    back.findings.extend(foreseen);
+    let scope = plan::scope(&wanted, &undo, &ingresses);
     let watch = Watch::new(&undo.removed, &ingresses, &back.steps);
     let switches = match wanted {
         Wanted::All => finish::undoing(&cluster).await?,
@@ -158,6 +165,7 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
         undo,
         back,
         watch,
+        scope,
         switches,
         block,
     })
@@ -173,7 +181,7 @@ async fn undo(
     place: &mut Place<'_>,
 ) -> Result<(), Trouble> {
     let (cluster, undo) = (&ready.cluster, &ready.undo);
-    for told in traffic::back(cluster, &undo.namespaces, Duration::from_secs(args.wait), place).await? {
+    for told in traffic::back(cluster, &ready.scope, Duration::from_secs(args.wait), place).await? {
         lines.push(written(format!("GradualRollout {told}"), "back to 0"));
     }
     if !lift(&place.client, &ready.block, lines).await {
@@ -207,7 +215,10 @@ async fn undo(
             return Ok(());
         }
         let back: Vec<String> = steps.iter().map(restore::plan::Step::object).collect();
-        findings.extend(shadow::younger(cluster, steps, &back, &ready.back.ages).await?);
+        let younger = shadow::younger(cluster, steps, &back, &ready.back.ages).await?;
+        // What was foreseen is said already.
+        let said: BTreeSet<String> = objects(&ready.back.findings);
+        findings.extend(younger.into_iter().filter(|one| !said.contains(&one.object)));
     }
     if let Some(told) = settle::wait(args, cluster, &mut watch, !steps.is_empty(), place).await? {
         findings.push(told);
@@ -294,6 +305,12 @@ async fn lift(client: &Client, block: &[(see::Kind, Value)], lines: &mut Vec<Lin
         }
     }
     true
+}
+
+/// What was foreseen of ages.
+fn objects(findings: &[Finding]) -> BTreeSet<String> {
+    let of = findings.iter().filter(|finding| finding.code == shadow::YOUNGER);
+    of.map(|finding| finding.object.clone()).collect()
 }
 
 fn halted(why: &str) -> Finding {

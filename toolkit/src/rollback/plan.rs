@@ -1,6 +1,7 @@
 //! What has to be undone.
 
 use super::args::RollbackArgs;
+use super::traffic::Scope;
 use crate::answering::typed;
 use crate::apply::closed;
 use crate::apply::gateway::{self, Host};
@@ -324,6 +325,28 @@ fn deleted(
     });
     deleted.extend(unused.map(|copy| (cluster::SECRET, copy.clone())));
     deleted
+}
+
+/// Whose share comes back, and who stays migrated.
+pub fn scope(wanted: &Wanted, undo: &Undo, ingresses: &BTreeMap<Key, Value>) -> Scope {
+    let going = undo.unmarked();
+    let stays = |(key, ingress): &(&Key, &Value)| marks::migrated(ingress) && !going.contains(*key);
+    let staying = ingresses.iter().filter(stays);
+    let made = undo.removed.iter().flat_map(from);
+    let leaving = made
+        .chain(going.iter().cloned())
+        .filter_map(|key| ingresses.get(&key).map(|ingress| (key, ingress.clone())));
+    let only = matches!(wanted, Wanted::Ingresses(_)).then(|| {
+        let named = undo.removed.iter().flat_map(hosts).collect();
+        (leaving.collect(), named)
+    });
+    Scope {
+        namespaces: undo.namespaces.clone(),
+        only,
+        staying: staying
+            .map(|(key, ingress)| (key.clone(), ingress.clone()))
+            .collect(),
+    }
 }
 
 /// What somebody edited is left: it does nothing once its host is closed.

@@ -40,6 +40,7 @@ mod loadbalancer;
 mod moved;
 mod named;
 mod objects;
+mod one_of_several;
 mod others_certificates;
 mod ownership;
 mod pages;

@@ -153,6 +153,13 @@ async fn without_a_listener_that_takes_the_share_nothing_is_handed_over_and_it_i
         let done = hand(&store, &clock, &["--unprobed"]).await;
         assert_ne!(done.end.unwrap(), End::Done, "{change}");
         assert!(done.err.contains(told), "{change}: {}", done.err);
+        let code = "APPLY-SPLIT-LISTENER";
+        assert_eq!(
+            done.err.contains(code),
+            change != "one host",
+            "{change}: {}",
+            done.err
+        );
         assert!(store.list(GR).is_empty(), "{change}");
         if change == "two" {
             let done = hand(&store, &clock, &["--unprobed", "--split-gateway", SPLIT]).await;
