@@ -243,8 +243,7 @@ pub fn foreseen(
 ) -> Vec<Finding> {
     let mut all = there.clone();
     let mut back: BTreeMap<Key, &Step> = BTreeMap::new();
-    let mut second = now.as_second();
-    for round in order::rounds(steps) {
+    for (second, round) in (now.as_second()..).zip(order::rounds(steps)) {
         for step in round {
             let key = (step.namespace.clone(), step.name.clone());
             let mut ingress = step.kept.clone();
@@ -255,7 +254,6 @@ pub fn foreseen(
             all.insert(key.clone(), ingress);
             back.insert(key, step);
         }
-        second += 1;
     }
     let told = changed(&back, &all, ages).into_iter();
     told.map(|(finding, guard)| match (guard, accepted) {

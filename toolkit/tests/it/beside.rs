@@ -3,6 +3,7 @@
 use crate::apply::{GW, ING, VS, marked, open, tenants};
 use crate::rollback::full;
 use crate::support::{Said, migrate, migrate_by, migrate_until};
+use futures::FutureExt as _;
 use gradual_rollout_apiserver::Store;
 use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_toolkit::trouble::End;
@@ -60,8 +61,8 @@ async fn beside(
     said
 }
 
-async fn deleting(store: &Store) {
-    store.delete(ING, "ns-a", "shop").unwrap();
+fn deleting(store: &Store) -> impl Future<Output = ()> {
+    std::future::ready(()).map(|()| drop(store.delete(ING, "ns-a", "shop").unwrap()))
 }
 
 fn edit(store: &Store, resource: &str, namespace: &str, name: &str, change: impl Fn(&mut Value)) {
