@@ -62,7 +62,7 @@ async fn beside(
 }
 
 fn deleting(store: &Store) -> impl Future<Output = ()> {
-    std::future::ready(()).map(|()| drop(store.delete(ING, "ns-a", "shop").unwrap()))
+    std::future::ready(()).map(|()| store.delete(ING, "ns-a", "shop").unwrap())
 }
 
 fn edit(store: &Store, resource: &str, namespace: &str, name: &str, change: impl Fn(&mut Value)) {
