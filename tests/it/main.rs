@@ -53,6 +53,7 @@ mod engine_writes;
 mod fuzz_lock;
 mod generated;
 mod ha;
+mod handed_over;
 mod hooks;
 mod house;
 mod inbound;

@@ -4,10 +4,13 @@ use crate::answering::canary;
 use crate::apply::select::shown;
 use crate::cluster::{self, Cluster, annotation, meta};
 use crate::finding::{Finding, Severity};
+use crate::marks;
+use crate::restore::order;
 use crate::restore::plan::{Doing, Step};
 use crate::see::{items, text};
 use crate::trouble::Trouble;
 use gradual_rollout_migration::input::Key;
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,7 +97,31 @@ enum Turn {
     Ahead,
 }
 
+/// The annotations of an Ingress that keep somebody out, with what they say.
+fn guards(ingress: &Value) -> BTreeSet<(&str, &str)> {
+    let names: BTreeSet<&str> = marks::protections_by(ingress, &|_| true).into_iter().collect();
+    let notes = ingress
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object);
+    let all = notes.into_iter().flatten().filter_map(|(name, value)| {
+        let (_, name) = name.split_once('/')?;
+        names
+            .contains(name)
+            .then(|| (name, value.as_str().unwrap_or_default()))
+    });
+    all.collect()
+}
+
 impl Turn {
+    /// Whether a guard of what was served is lost by it.
+    fn loses(self, back: &Value, other: &Value) -> bool {
+        match self {
+            Self::Path | Self::Unknown => !guards(back).is_subset(&guards(other)),
+            Self::Ahead => !guards(other).is_subset(&guards(back)),
+            Self::Certificate => false,
+        }
+    }
+
     fn said(self, others: &str) -> String {
         match self {
             Self::Path => format!(
@@ -201,14 +228,60 @@ pub async fn younger(
     if back.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(changed(&back, &read(cluster).await?, ages))
+    let told = changed(&back, &read(cluster).await?, ages).into_iter();
+    Ok(told.map(|(finding, _)| finding).collect())
 }
+
+/// What [`younger`] will say once Ingresses are back, before anything is written: as of now they are the youngest. Where a guard
+/// is lost by it, that is a blocker unless it was `accepted`.
+pub fn foreseen(
+    steps: &[Step],
+    there: &BTreeMap<Key, Value>,
+    ages: &BTreeMap<Key, String>,
+    now: Timestamp,
+    accepted: bool,
+) -> Vec<Finding> {
+    let mut all = there.clone();
+    let mut back: BTreeMap<Key, &Step> = BTreeMap::new();
+    for (second, round) in (now.as_second()..).zip(order::rounds(steps)) {
+        for step in round {
+            let key = (step.namespace.clone(), step.name.clone());
+            let mut ingress = step.kept.clone();
+            let since = Timestamp::from_second(second).unwrap_or(now).to_string();
+            if let Some(meta) = ingress.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+                meta.insert("creationTimestamp".to_owned(), since.into());
+            }
+            all.insert(key.clone(), ingress);
+            back.insert(key, step);
+        }
+    }
+    let told = changed(&back, &all, ages).into_iter();
+    told.map(|(finding, guard)| match (guard, accepted) {
+        (false, _) => finding,
+        (true, true) => Finding {
+            remedy: format!("accepted: {}", finding.remedy),
+            ..finding
+        },
+        (true, false) => Finding {
+            severity: Severity::Blocker,
+            message: format!("{}; a guard is lost by that, so nothing is undone", finding.message),
+            remedy: format!(
+                "give the other the same guard, or take it away until this one is back (it is the older again then); or take it as it is with --accept {YOUNGER}"
+            ),
+            ..finding
+        },
+    })
+    .collect()
+}
+
+/// The code of an Ingress that is served after or before others since it came back.
+pub const YOUNGER: &str = "RESTORE-YOUNGER";
 
 fn changed(
     back: &BTreeMap<Key, &Step>,
     all: &BTreeMap<Key, Value>,
     ages: &BTreeMap<Key, String>,
-) -> Vec<Finding> {
+) -> Vec<(Finding, bool)> {
     let servers = by_server(all);
     let now = |key: &Key| all.get(key).map_or("", |there| meta(there, "creationTimestamp"));
     let then = |key: &Key| match (back.get(key), ages.get(key)) {
@@ -216,7 +289,13 @@ fn changed(
         (None, Some(age)) => Some(age.as_str()),
         (None, None) => Some(now(key)),
     };
-    let mut told: BTreeMap<(&Key, Turn), Vec<String>> = BTreeMap::new();
+    let mut told: BTreeMap<(&Key, Turn), (Vec<String>, bool)> = BTreeMap::new();
+    let mut tell = |key, how: Turn, other: &Key| {
+        let (others, guard) = told.entry((key, how)).or_default();
+        others.push(named(other));
+        let both = all.get(key).zip(all.get(other));
+        *guard |= both.is_some_and(|(back, other)| how.loses(back, other));
+    };
     for (key, step) in back {
         let hosts = items(&step.kept, "/spec/rules").map(|rule| (class(&step.kept), host(rule)));
         let others: BTreeSet<&Key> = hosts
@@ -241,23 +320,24 @@ fn changed(
                 (Some(was), is) if was == is => {}
                 (None | Some(_), false) => {
                     let how = if was.is_none() { Turn::Unknown } else { contest };
-                    told.entry((key, how)).or_default().push(named(other));
+                    tell(key, how, other);
                 }
                 (Some(_), true) if !both => {
-                    told.entry((key, Turn::Ahead)).or_default().push(named(other));
+                    tell(key, Turn::Ahead, other);
                 }
                 (None | Some(_), true) => {}
             }
         }
     }
-    let finding = |((key, how), others): ((&Key, Turn), Vec<String>)| {
-        Finding {
-        code: "RESTORE-YOUNGER",
+    let finding = |((key, how), (others, guard)): ((&Key, Turn), (Vec<String>, bool))| {
+        let finding = Finding {
+        code: YOUNGER,
         severity: Severity::Warning,
         object: cluster::INGRESS.named(&key.0, &key.1),
         message: how.said(&shown(&others)),
         remedy: "look at the guards and certificates of both; to have the right one served, delete the other and write it again".to_owned(),
-    }
+        };
+        (finding, guard)
     };
     told.into_iter().map(finding).collect()
 }

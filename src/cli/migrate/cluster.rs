@@ -30,10 +30,10 @@ pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Re
     let clients = connected().await?;
     let now = || Clock::System.now();
     let mut err = anstream::stderr();
-    // The other verbs end where they are; `apply` says what it wrote.
+    // The other verbs end where they are; `apply` says what it wrote, and `rollback` where it stopped.
     let stop = Arc::new(AtomicBool::new(false));
     let mut listening = JoinSet::new();
-    if matches!(verb, Verb::Apply(_)) {
+    if matches!(verb, Verb::Apply(_) | Verb::Rollback(_)) {
         listening.spawn(stop_when_told(Arc::clone(&stop)));
     }
     let stopped = || stop.load(Ordering::Relaxed);

@@ -90,6 +90,12 @@ pub struct HandingOverArgs {
     /// The gateway's Service and its port for the share that nginx sends there
     #[arg(long, value_name = "NAMESPACE/SERVICE:PORT", requires = "rollout")]
     pub split: Option<String>,
+    /// The Gateway that listens there, where several do
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "split")]
+    pub split_gateway: Option<String>,
+    /// Hand over Ingresses with address lists: the pods that listen there take the client's address from what nginx says
+    #[arg(long, requires = "split")]
+    pub split_trusts_nginx: bool,
 }
 
 /// Which Ingresses a batch is.

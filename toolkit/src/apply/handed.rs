@@ -1,11 +1,11 @@
 //! To which `GradualRollouts` Ingresses are handed over: one alone may move the traffic of an Ingress.
 
-use super::args::ApplyArgs;
 use super::gateway;
 use super::live::texts;
-use super::plan::Plan;
+use super::plan::{Plan, Sources};
 use super::probed;
-use super::select::{object, shown};
+use super::select::{Batch, object, shown};
+use super::split::{self, Bindings};
 use crate::answering::canary;
 use crate::cluster::{self, Cluster, label};
 use crate::convert::Seen;
@@ -137,7 +137,7 @@ pub fn taken(rollouts: &[Value], body: &Value, plan: &Plan, seen: &Seen) -> Vec<
 }
 
 /// Canaries of people among what a rollout would split: nginx uses one canary of an upstream, and it is theirs.
-pub fn split(body: &Value, plan: &Plan, seen: &Seen) -> Option<Finding> {
+pub fn splitting(body: &Value, plan: &Plan, seen: &Seen) -> Option<Finding> {
     let taken = |key: &Key, ingress: &Value| {
         let marked = marks::migrated(ingress) || plan.marks.iter().any(|mark| mark.key == *key);
         marked && canary(ingress) && selects(body, key, ingress)
@@ -157,18 +157,65 @@ pub fn split(body: &Value, plan: &Plan, seen: &Seen) -> Option<Finding> {
     })
 }
 
-/// What there is to say of rollouts, of which one may be a plan's own.
-pub fn judge(args: &ApplyArgs, rollouts: &[Value], body: Option<Value>, seen: &Seen, plan: &mut Plan) {
-    let joins = joining(rollouts, plan, seen);
-    plan.findings.extend(joins);
+/// What keeps a batch from being handed over.
+const KEEPING: [&str; 7] = [
+    "APPLY-NOT-PROBED",
+    "APPLY-CANARY-SPLITS",
+    "APPLY-HANDED-OVER-ALREADY",
+    "APPLY-ROLLOUT-SHRINKS",
+    "APPLY-SPLIT-LISTENER",
+    "APPLY-SPLIT-UNBOUND",
+    "APPLY-SPLIT-ADDRESSES",
+];
+
+/// Whether a finding keeps a batch from being handed over.
+pub fn keeps(finding: &Finding) -> bool {
+    finding.severity == Severity::Blocker && KEEPING.contains(&finding.code)
+}
+
+/// Plans a batch, with what there is to say of handing it over to the listener that was found: where that is refused, no
+/// route is bound for it.
+pub fn plan(
+    sources: Sources<'_>,
+    rollouts: &[Value],
+    body: Option<Value>,
+    found: Option<Result<String, Finding>>,
+    batch: &Batch,
+) -> Result<Plan, Trouble> {
+    let (args, seen) = (sources.args, sources.seen);
+    let bindings = Bindings::new(rollouts, body.as_ref());
+    let binding = Sources {
+        bindings: &bindings,
+        ..sources
+    };
+    let mut plan = binding.plan(batch.clone())?;
+    if args.secrets_only {
+        return Ok(plan);
+    }
+    let own = plan.findings.len();
+    plan.findings.extend(joining(rollouts, &plan, seen));
     let Some(body) = body else {
-        return;
+        return Ok(plan);
     };
     let mut told: Vec<Finding> = Vec::new();
-    told.extend(taken(rollouts, &body, plan, seen));
+    match found {
+        Some(Ok(listener)) => {
+            let there = (&plan, sources.live, seen);
+            told.extend(split::judge(&args.handing_over, &listener, &body, there));
+        }
+        Some(Err(lacking)) => told.push(lacking),
+        None => {}
+    }
+    told.extend(taken(rollouts, &body, &plan, seen));
     told.extend(dropped(rollouts, &body));
-    told.extend(split(&body, plan, seen));
-    told.extend(probed::find(args, plan, seen, &body));
+    told.extend(splitting(&body, &plan, seen));
+    told.extend(probed::find(args, &plan, seen, &body));
+    if told.iter().any(keeps) {
+        let joins = plan.findings.split_off(own);
+        plan = sources.plan(batch.clone())?;
+        plan.findings.extend(joins);
+    }
     plan.findings.extend(told);
     plan.hand_over(body);
+    Ok(plan)
 }

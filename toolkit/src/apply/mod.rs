@@ -8,7 +8,7 @@
 //! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more, [`names`]: whether nobody asks for it; [`needed`], [`needs`]: what routes
 //!   may not be without; [`inputs`], [`headers`]: what they were made with; [`owned`]: whose all of it is;
 //! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`]
-//!   and not [`handed`] to another; [`tell`]: saying it, and what of the controller's [`settings`] is lost.
+//!   and not [`handed`] to another, at the listener of the [`split`]; [`tell`]: saying it, and what of the controller's [`settings`] is lost.
 
 pub mod args;
 pub mod closed;
@@ -35,6 +35,7 @@ pub mod secret;
 pub mod select;
 pub mod send;
 pub mod settings;
+pub mod split;
 pub mod tell;
 
 use crate::cleanup::undone::undone;
@@ -74,7 +75,15 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     let record = remembered::read(&cluster, &options.gateway_namespace).await?;
     options.accepted = remembered::accepted(&seen, &live, record.as_ref());
     let batch = select::batch(&args.which, place.namespace.as_deref(), &seen)?;
-    let rollout = rollout::body(args, &options, &batch.ingresses)?;
+    let rollouts = if args.secrets_only {
+        Vec::new()
+    } else {
+        handed::read(&cluster).await?
+    };
+    let found = split::find(&args.handing_over, &options, &cluster, &live).await?;
+    let listener = found.as_ref().and_then(|found| found.as_deref().ok());
+    let rollout = rollout::body(args, &options, &batch.ingresses, listener)?;
+    let bindings = split::Bindings::new(&rollouts, None);
     let sources = Sources {
         args,
         options: &options,
@@ -82,12 +91,9 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         seen: &seen,
         live: &live,
         record: record.as_ref(),
+        bindings: &bindings,
     };
-    let mut plan = sources.plan(batch)?;
-    if !args.secrets_only {
-        let rollouts = handed::read(&cluster).await?;
-        handed::judge(args, &rollouts, rollout, &seen, &mut plan);
-    }
+    let mut plan = handed::plan(sources, &rollouts, rollout, found, &batch)?;
     if let Some(expected) = args.plan.as_ref().filter(|expected| **expected != plan.hash) {
         return Err(Trouble::Refused(format!(
             "the plan is {} now, not {expected}: something was changed since it was looked at. Look again with --dry-run; nothing was written",
@@ -231,14 +237,6 @@ async fn hand_over(
     finding
 }
 
-/// What keeps a batch from being handed over.
-const NOT_HANDED: [&str; 4] = [
-    "APPLY-NOT-PROBED",
-    "APPLY-CANARY-SPLITS",
-    "APPLY-HANDED-OVER-ALREADY",
-    "APPLY-ROLLOUT-SHRINKS",
-];
-
 /// Done where all of the batch is there, refused where nothing is.
 fn end(plan: &Plan, lines: &[Line], findings: &[Finding]) -> End {
     let left = findings
@@ -256,7 +254,7 @@ fn end(plan: &Plan, lines: &[Line], findings: &[Finding]) -> End {
         End::Done
     } else if written {
         End::Partly
-    } else if plan.marks.is_empty() || !some || findings.iter().any(|f| NOT_HANDED.contains(&f.code)) {
+    } else if plan.marks.is_empty() || !some || findings.iter().any(handed::keeps) {
         End::Refused
     } else {
         End::Partly

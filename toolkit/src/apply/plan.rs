@@ -18,6 +18,7 @@ use super::remembered;
 use super::secret;
 use super::select::{Batch, object, shown};
 use super::settings;
+use super::split;
 use crate::cluster::{self, Cluster, Kind, annotation, meta};
 use crate::convert::{self, Seen, closure};
 use crate::digest;
@@ -116,7 +117,7 @@ fn disagreed(namespace: &str, name: &str, credential: &str) -> Finding {
 }
 
 /// What a plan is made of.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     /// As typed.
     pub args: &'a ApplyArgs,
@@ -130,6 +131,8 @@ pub struct Sources<'a> {
     pub live: &'a Live,
     /// What earlier runs were told to accept.
     pub record: Option<&'a Value>,
+    /// The listeners that shares arrive at.
+    pub bindings: &'a split::Bindings,
 }
 
 impl Sources<'_> {
@@ -178,7 +181,7 @@ impl Sources<'_> {
         plan.items.extend(gateways);
         self.marks(&accepted, &conversion, &mut plan);
         plan.accepted = remembered::entries(&plan.marks, self.record);
-        probed::renew(&mut plan);
+        probed::renew(&mut plan, self.live);
         drifted(self.args, &mut plan);
         let written: Vec<Value> = plan
             .items
@@ -253,6 +256,7 @@ impl Sources<'_> {
             let hosts = live::hosts(body);
             let mut body = body.clone();
             inputs.note(&mut body, &converted);
+            self.bindings.bind(&mut body, self.seen);
             let live = self.live.get(
                 &cluster::VIRTUAL_SERVICE,
                 &gateway::key(&body).0,

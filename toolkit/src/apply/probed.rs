@@ -3,8 +3,10 @@
 use super::args::ApplyArgs;
 use super::handed;
 use super::item::Change;
+use super::live::Live;
 use super::plan::{Mark, Plan};
 use super::select::shown;
+use super::split;
 use crate::cluster::{self, annotation};
 use crate::convert::Seen;
 use crate::finding::{Finding, Severity};
@@ -28,12 +30,16 @@ fn probed(mark: &Mark, ingress: &Value) -> bool {
     mark.there && since(ingress)
 }
 
-/// Marks of which something is written anew are given anew: the time of a mark is that of what it stands for.
-pub fn renew(plan: &mut Plan) {
+/// Marks of which something is written anew are given anew: the time of a mark is that of what it stands for. That a route is
+/// bound to one more Gateway changes nothing where it was probed.
+pub fn renew(plan: &mut Plan, live: &Live) {
     let changing = plan.items.iter().filter(|item| {
         // A Gateway is shared by all, and a copy of a certificate changes no route.
         let routes = item.kind != cluster::GATEWAY && item.kind != cluster::SECRET;
-        routes && item.change != Change::Same
+        let there = live.get(&item.kind, &item.namespace, &item.name);
+        let bound = item.kind == cluster::VIRTUAL_SERVICE
+            && there.is_some_and(|there| split::only_bound(&item.body, there));
+        routes && item.change != Change::Same && !bound
     });
     let hosts: Vec<String> = changing.flat_map(|item| item.hosts.iter().cloned()).collect();
     for mark in &mut plan.marks {

@@ -2,6 +2,7 @@
 
 use super::args::ApplyArgs;
 use super::select::shown;
+use super::split;
 use crate::cluster::{self, Cluster, MANAGER};
 use crate::convert::args::key;
 use crate::dry::DryRun;
@@ -29,16 +30,19 @@ const STEPS: [(&str, &str); 9] = [
     ("100%", "1d"),
 ];
 
-/// The rollout of a batch: a component for each namespace, of the Ingresses that have the mark.
-pub fn body(args: &ApplyArgs, options: &Options, batch: &BTreeSet<Key>) -> Result<Option<Value>, Trouble> {
+/// The rollout of a batch: a component for each namespace, of the Ingresses that have the mark; `listener` is the Gateway that
+/// takes their share.
+pub fn body(
+    args: &ApplyArgs,
+    options: &Options,
+    batch: &BTreeSet<Key>,
+    listener: Option<&str>,
+) -> Result<Option<Value>, Trouble> {
     let (Some(rollout), Some(split)) = (&args.handing_over.rollout, &args.handing_over.split) else {
         return Ok(None);
     };
     let (namespace, name) = key("--rollout", rollout)?;
-    let wrong = || Trouble::Usage(format!("--split {split:?} is no NAMESPACE/SERVICE:PORT"));
-    let (service, port) = split.rsplit_once(':').ok_or_else(wrong)?;
-    let port: u16 = port.parse().map_err(|_| wrong())?;
-    let (gateway_namespace, service) = key("--split", service)?;
+    let ((gateway_namespace, service), port) = split::typed_as(split)?;
     let namespaces: BTreeSet<&String> = batch.iter().map(|(namespace, _)| namespace).collect();
     if namespaces.len() > MOST {
         return Err(Trouble::Usage(format!(
@@ -47,6 +51,13 @@ pub fn body(args: &ApplyArgs, options: &Options, batch: &BTreeSet<Key>) -> Resul
         )));
     }
     let arm = |namespace: &str, canary: &str| json!({"preset": "ingress-nginx", "labels": {"exported_namespace": namespace, "canary": canary}});
+    let mut gateway = json!({
+        "namespace": gateway_namespace, "service": service, "port": port, "clusterDomain": options.cluster_domain,
+    });
+    if let (Some(listener), Some(gateway)) = (listener, gateway.as_object_mut()) {
+        gateway.insert("name".to_owned(), listener.into());
+    }
+    let gateway = &gateway;
     let components: Vec<Value> = namespaces
         .iter()
         .map(|namespace| {
@@ -54,10 +65,7 @@ pub fn body(args: &ApplyArgs, options: &Options, batch: &BTreeSet<Key>) -> Resul
                 "name": namespace,
                 "routers": [{"ingressNginx": {
                     "ingresses": {"matchLabels": {marks::MIGRATED: "true"}, "namespaces": [namespace]},
-                    "gateway": {
-                        "namespace": gateway_namespace, "service": service, "port": port,
-                        "clusterDomain": options.cluster_domain,
-                    },
+                    "gateway": gateway,
                 }}],
                 "arms": {"canary": arm(namespace, "~..+"), "control": arm(namespace, "~-?")},
             })

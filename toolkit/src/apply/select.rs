@@ -11,7 +11,7 @@ use gradual_rollout_migration::input::Key;
 use std::collections::BTreeSet;
 
 /// A batch.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// Its Ingresses.
     pub ingresses: BTreeSet<Key>,

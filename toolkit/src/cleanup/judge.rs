@@ -39,6 +39,8 @@ pub struct Known<'a> {
     pub kept: Option<bool>,
     /// Ingresses whose paths nginx gives to it, and would not any more.
     pub shadows: Vec<String>,
+    /// The routes of it that a rollback gives back.
+    pub going_back: Vec<String>,
     /// What `validate` blocks of what serves it at the gateway.
     pub unwell: Vec<&'a Finding>,
 }
@@ -191,6 +193,16 @@ fn lasting(known: &Known<'_>, object: &str) -> Vec<Finding> {
             remedy: remedy.to_owned(),
         });
     };
+    if !known.going_back.is_empty() {
+        say(
+            "CLEANUP-GOING-BACK",
+            format!(
+                "a rollback gives it back to nginx, as {} says: without it its hosts would have no way in",
+                shown(&known.going_back)
+            ),
+            "end that rollback: ask for it again; or have it served by the gateway again: migrate apply, then probe",
+        );
+    }
     if !known.shadows.is_empty() {
         say(
             "CLEANUP-SHADOWS",
@@ -283,6 +295,7 @@ mod tests {
             leads: &leads,
             kept,
             shadows: Vec::new(),
+            going_back: Vec::new(),
             unwell: Vec::new(),
         };
         let args = Typed::try_parse_from(["x", "--dir", "d"]).unwrap().args;

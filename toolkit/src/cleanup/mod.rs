@@ -2,7 +2,7 @@
 //!
 //! - [`judge`]: every reason why one has to stay; [`well`]: whether what serves its hosts then is;
 //! - [`kept`]: whether it could come back;
-//! - [`split`]: canaries, which go with what they split;
+//! - [`split`]: canaries, which go with what they split; [`notes`]: what is written on routes before;
 //! - [`counter`]: what nginx itself counted; [`names`]: where names lead; [`undone`]: what came back.
 
 pub mod args;
@@ -10,11 +10,13 @@ pub mod counter;
 pub mod judge;
 pub mod kept;
 pub mod names;
+mod notes;
 mod split;
 pub mod undone;
 pub mod well;
 
 use crate::answering::{canary, typed};
+use crate::apply::gateway;
 use crate::apply::keep;
 use crate::apply::read::from;
 use crate::apply::run::said;
@@ -98,6 +100,7 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
             leads: &leads,
             kept: kept.has(ingress, &one.key)?,
             shadows: beside.behind(&one.key, ingress),
+            going_back: notes::going_back(&standing, &one.key),
             unwell: well::blockers(&unwell, one, &standing),
         };
         let reasons = judge::reasons(&known, args, now);
@@ -275,7 +278,7 @@ async fn delete(
     before: &[Key],
     now: Timestamp,
 ) -> (Vec<Key>, Vec<Finding>) {
-    let mut routes: BTreeMap<Key, Vec<(Key, Value)>> = BTreeMap::new();
+    let mut routes: BTreeMap<Key, Vec<(&Value, Value)>> = BTreeMap::new();
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
     let goes: BTreeSet<&Key> = going.iter().map(|(key, _)| key).chain(before).collect();
     for route in standing.live.ours(&cluster::VIRTUAL_SERVICE) {
@@ -284,17 +287,16 @@ async fn delete(
         let gone = |key: &Key| !standing.has(key) && keep::cleaned(route, key);
         let cleaned = typed(from.iter().filter(|key| goes.contains(key) || gone(key)));
         let notes = json!({marks::CLEANED_AT: second, marks::CLEANED: cleaned});
-        let patch = json!({"metadata": {"annotations": notes}});
         for key in from {
-            let route = (crate::apply::gateway::key(route), patch.clone());
-            routes.entry(key).or_default().push(route);
+            routes.entry(key).or_default().push((route, notes.clone()));
         }
     }
     let routes = &routes;
     let work = going.iter().map(|(key, ingress)| async move {
         for (route, patch) in routes.get(key).into_iter().flatten() {
             pace.turn().await;
-            if let Err(why) = merge(cluster, &cluster::VIRTUAL_SERVICE, route, patch).await {
+            if let Err(why) = notes::write(cluster, route, patch).await {
+                let route = gateway::key(route);
                 let route = cluster::VIRTUAL_SERVICE.named(&route.0, &route.1);
                 return (
                     key,
@@ -325,6 +327,9 @@ async fn delete(
 async fn delete_one(cluster: &Cluster, key: &Key, ingress: &Value) -> Result<(), String> {
     // Its version may have been raised by our own note; its uid and what it asks for may not change.
     match cluster.get(&cluster::INGRESS, &key.0, &key.1).await {
+        Ok(Some(now)) if !marks::migrated(&now) => {
+            Err("its mark was taken off while it was judged, as a rollback does".to_owned())
+        }
         Ok(Some(now)) if meta(&now, "uid") == meta(ingress, "uid") && plain(&now) == plain(ingress) => {
             let mut params = exactly(&now, false);
             params.propagation_policy = Some(PropagationPolicy::Orphan);

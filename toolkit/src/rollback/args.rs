@@ -72,7 +72,8 @@ pub struct RollbackArgs {
     )]
     pub gateway: String,
     /// ROLLBACK-NAME-LEADS-TO-GATEWAY: close hosts although names lead to the gateway: they are not looked up, and such a
-    /// name is without an answer then. ROLLBACK-INGRESS-OTHER: take an Ingress that no backup has as it was last
+    /// name is without an answer then. ROLLBACK-INGRESS-OTHER: take an Ingress that no backup has as it was last.
+    /// RESTORE-YOUNGER: have an Ingress back although nginx serves another's guards then, which is older by now
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
     pub accept: Vec<String>,
     /// An address of the gateway, beside those that its Services tell; may be repeated, or a list by comma

@@ -1,19 +1,22 @@
 //! `migrate rollback`: what was written is undone, in the order in which no request is lost.
 //!
 //! - [`plan`]: what has to be undone;
-//! - [`traffic`]: the share that nginx sends to the gateway; [`back`]: Ingresses that were cleaned up, and [`trial`]
-//!   whether the cluster would take them;
-//! - [`names`]: where names lead, before hosts are closed;
-//! - [`mod@run`]: marks, Gateways and the rest; [`show`]: what would be undone, and what was.
+//! - [`traffic`]: the share that nginx sends to the gateway; [`back`]: Ingresses that were cleaned up, [`trial`]
+//!   whether the cluster would take them, and [`settle`] the time that nginx gets to serve them;
+//! - [`names`]: where names lead, before hosts are closed; [`watch`]: whether nginx serves them still;
+//! - [`mod@run`]: marks, Gateways and the rest; [`last`]: the order of what takes something away; [`show`]: what would be undone, and what was.
 
 pub mod args;
 pub mod back;
+mod last;
 pub mod names;
 pub mod plan;
 pub mod run;
+mod settle;
 mod show;
 pub mod traffic;
 pub mod trial;
+pub mod watch;
 
 use crate::apply::live::{Live, MADE};
 use crate::apply::remembered;
@@ -38,8 +41,9 @@ use gradual_rollout_migration::input::Key;
 use kube::Client;
 use plan::{Undo, Wanted};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use watch::Watch;
 
 /// What was looked at before anything is undone.
 struct Ready {
@@ -48,6 +52,10 @@ struct Ready {
     undo: Undo,
     /// What comes back from the backups.
     back: Back,
+    /// The Ingresses that hosts are given back to.
+    watch: Watch,
+    /// Whose share comes back.
+    scope: traffic::Scope,
     /// What controllers are told, and the record that goes.
     switches: Vec<(&'static str, String)>,
     /// The block on new Ingresses, where it is to go.
@@ -67,6 +75,7 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         tried.retain(|finding| !trial::OF_BLOCKS.contains(&finding.code));
     }
     tried.extend(ready.back.findings.iter().cloned());
+    tried.extend(traffic::together(&ready.cluster, &ready.scope).await?);
     let refused = tried.iter().any(|finding| finding.severity == Severity::Blocker);
     findings.extend(tried);
     if args.dry_run {
@@ -135,7 +144,12 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
         undo.missing.remove(&key("--gone", typed)?);
     }
     let accepted = args.accept.iter().any(|code| code == back::OTHER);
-    let back = back::steps(&backups, &undo.missing, &live, accepted)?;
+    let mut back = back::steps(&backups, &undo.missing, &live, accepted)?;
+    let accepted = args.accept.iter().any(|code| code == shadow::YOUNGER);
+    let foreseen = shadow::foreseen(&back.steps, &ingresses, &back.ages, (place.now)(), accepted);
+    back.findings.extend(foreseen);
+    let scope = plan::scope(&wanted, &undo, &ingresses);
+    let watch = Watch::new(&undo.removed, &ingresses, &back.steps);
     let switches = match wanted {
         Wanted::All => finish::undoing(&cluster).await?,
         Wanted::Namespace(_) | Wanted::Ingresses(_) => Vec::new(),
@@ -150,6 +164,8 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
         cluster,
         undo,
         back,
+        watch,
+        scope,
         switches,
         block,
     })
@@ -165,7 +181,7 @@ async fn undo(
     place: &mut Place<'_>,
 ) -> Result<(), Trouble> {
     let (cluster, undo) = (&ready.cluster, &ready.undo);
-    for told in traffic::back(cluster, &undo.namespaces, Duration::from_secs(args.wait), place).await? {
+    for told in traffic::back(cluster, &ready.scope, Duration::from_secs(args.wait), place).await? {
         lines.push(written(format!("GradualRollout {told}"), "back to 0"));
     }
     if !lift(&place.client, &ready.block, lines).await {
@@ -180,9 +196,18 @@ async fn undo(
         // Their old pods make no Ingresses, which takes nothing from those that come back.
         findings.extend(undone.late.as_ref().map(controllers_late));
     }
-    let (noted, deleted) = run::note(cluster, pace, &undo.deleted, (place.now)()).await;
-    lines.extend(noted);
+    let noted = run::note(cluster, pace, &undo.deleted, (place.now)()).await;
+    lines.extend(noted.lines);
+    if !noted.changed.is_empty() {
+        findings.push(last::changed(&noted.changed));
+        return Ok(());
+    }
+    let mut watch = ready.watch.clone();
     let steps = &ready.back.steps;
+    if (place.stopped)() {
+        findings.push(settle::interrupted("before any Ingress came back"));
+        return Ok(());
+    }
     if !steps.is_empty() {
         if bring_back(pace, cluster, steps, lines, findings, place).await? {
             // Their hosts are still served by the gateway, and stay so.
@@ -190,42 +215,26 @@ async fn undo(
             return Ok(());
         }
         let back: Vec<String> = steps.iter().map(restore::plan::Step::object).collect();
-        findings.extend(shadow::younger(cluster, steps, &back, &ready.back.ages).await?);
-        writeln!(
-            place.err,
-            "giving nginx {} s to serve what came back",
-            args.settle
-        )?;
-        tokio::time::sleep(Duration::from_secs(args.settle)).await;
+        let younger = shadow::younger(cluster, steps, &back, &ready.back.ages).await?;
+        // What was foreseen is said already.
+        let said: BTreeSet<String> = objects(&ready.back.findings);
+        findings.extend(younger.into_iter().filter(|one| !said.contains(&one.object)));
+    }
+    if let Some(told) = settle::wait(args, cluster, &mut watch, !steps.is_empty(), place).await? {
+        findings.push(told);
+        return Ok(());
     }
     lines.extend(run::unmark(cluster, pace, &undo.unmarked()).await);
-    let leading = names::leading(args, undo, &place.client).await?;
-    let lead = leading
-        .iter()
-        .any(|finding| finding.severity == Severity::Blocker);
-    findings.extend(leading);
-    if lead {
-        return Ok(());
-    }
-    if let Some(again) = traffic::again(cluster, &undo.namespaces).await? {
-        findings.push(again);
-        return Ok(());
-    }
-    let closed = run::close(cluster, pace, undo).await;
-    let shut = closed.iter().all(|line| line.result == Became::Written);
-    lines.extend(closed);
-    if !shut {
-        findings.push(still_open());
-        return Ok(());
-    }
-    lines.extend(run::delete(cluster, pace, &deleted, false).await);
-    let rollouts = traffic::done_with(cluster, &undo.namespaces).await?;
-    let rollouts: Vec<_> = rollouts
-        .into_iter()
-        .map(|r| (cluster::GRADUAL_ROLLOUT, r))
-        .collect();
-    lines.extend(run::delete(cluster, pace, &rollouts, false).await);
-    Ok(())
+    last::take_away(
+        args,
+        ready,
+        &watch,
+        &noted.deleted,
+        pace,
+        (lines, findings),
+        place,
+    )
+    .await
 }
 
 /// The backups that were named.
@@ -298,6 +307,12 @@ async fn lift(client: &Client, block: &[(see::Kind, Value)], lines: &mut Vec<Lin
     true
 }
 
+/// What was foreseen of ages.
+fn objects(findings: &[Finding]) -> BTreeSet<String> {
+    let of = findings.iter().filter(|finding| finding.code == shadow::YOUNGER);
+    of.map(|finding| finding.object.clone()).collect()
+}
+
 fn halted(why: &str) -> Finding {
     Finding {
         code: "ROLLBACK-HALTED",
@@ -319,16 +334,6 @@ fn controllers_late(late: &Trouble) -> Finding {
         remedy:
             "mend why their pods do not start, and ask again: the same rollback, or migrate finish --undo"
                 .to_owned(),
-    }
-}
-
-fn still_open() -> Finding {
-    Finding {
-        code: "ROLLBACK-STILL-OPEN",
-        severity: Severity::Blocker,
-        object: "rollback".to_owned(),
-        message: "a Gateway could not be written, so its routes and policies were left: an open host without them would be worse".to_owned(),
-        remedy: "mend what is said of it, and ask again".to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cleanup::names::{Addresses, Leads, leads_to_gateway};
 use crate::cluster::meta;
 use crate::finding::{Finding, Severity};
 use crate::see::entries;
+use crate::shadow::YOUNGER;
 use crate::trouble::Trouble;
 use kube::Client;
 use serde_json::Value;
@@ -26,11 +27,11 @@ pub fn check(args: &RollbackArgs) -> Result<(), Trouble> {
     match args
         .accept
         .iter()
-        .find(|code| ![LEADS, OTHER].contains(&code.as_str()))
+        .find(|code| ![LEADS, OTHER, YOUNGER].contains(&code.as_str()))
     {
         None => Ok(()),
         Some(typed) => Err(Trouble::Usage(format!(
-            "--accept {typed:?}: only {LEADS} and {OTHER} can be accepted here"
+            "--accept {typed:?}: only {LEADS}, {OTHER} and {YOUNGER} can be accepted here"
         ))),
     }
 }

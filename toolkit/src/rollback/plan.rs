@@ -1,6 +1,7 @@
 //! What has to be undone.
 
 use super::args::RollbackArgs;
+use super::traffic::Scope;
 use crate::answering::typed;
 use crate::apply::closed;
 use crate::apply::gateway::{self, Host};
@@ -73,6 +74,8 @@ pub struct Undo {
     pub gateways: Vec<Value>,
     /// Hosts that nothing serves any more then, by the Gateway that has them open, themselves or by a wildcard.
     pub behind: Vec<(Value, BTreeSet<String>)>,
+    /// The routes that go, edited ones that are left among them.
+    pub removed: Vec<Value>,
     /// What is deleted then, in this order.
     pub deleted: Vec<(Kind, Value)>,
     /// What is left alone.
@@ -178,6 +181,7 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
         .map(|gateway| Value::clone(gateway))
         .collect();
     undo.deleted = deleted(wanted, live, &removed, &kept, &all, &undo.hosts);
+    undo.removed = removed.into_iter().cloned().collect();
     edited(args, &mut undo);
     undo.behind = behind(live, &undo);
     undo
@@ -321,6 +325,28 @@ fn deleted(
     });
     deleted.extend(unused.map(|copy| (cluster::SECRET, copy.clone())));
     deleted
+}
+
+/// Whose share comes back, and who stays migrated.
+pub fn scope(wanted: &Wanted, undo: &Undo, ingresses: &BTreeMap<Key, Value>) -> Scope {
+    let going = undo.unmarked();
+    let stays = |(key, ingress): &(&Key, &Value)| marks::migrated(ingress) && !going.contains(*key);
+    let staying = ingresses.iter().filter(stays);
+    let made = undo.removed.iter().flat_map(from);
+    let leaving = made
+        .chain(going.iter().cloned())
+        .filter_map(|key| ingresses.get(&key).map(|ingress| (key, ingress.clone())));
+    let only = matches!(wanted, Wanted::Ingresses(_)).then(|| {
+        let named = undo.removed.iter().flat_map(hosts).collect();
+        (leaving.collect(), named)
+    });
+    Scope {
+        namespaces: undo.namespaces.clone(),
+        only,
+        staying: staying
+            .map(|(key, ingress)| (key.clone(), ingress.clone()))
+            .collect(),
+    }
 }
 
 /// What somebody edited is left: it does nothing once its host is closed.

@@ -1,6 +1,7 @@
 //! Undoing, one step after the other.
 
 use super::plan::{Undo, named};
+use super::watch::{Lost, Watch};
 use crate::apply::gateway::{self, Host};
 use crate::apply::item::stamped;
 use crate::apply::needs::annotate;
@@ -57,23 +58,33 @@ pub async fn unmark(cluster: &Cluster, pace: &Pace, marked: &BTreeSet<Key>) -> V
         // Only our own words are taken away, whatever else was changed meanwhile.
         match api.patch(&key.1, &params, &Patch::Merge(gone)).await {
             Ok(_) => line(object, "unmark", Ok(())),
-            // What is gone has no mark.
-            Err(kube::Error::Api(status)) if status.code == 404 => line(object, "unmark", Ok(())),
+            // It was there when it was looked at: whoever deletes Ingresses meanwhile leaves their hosts to the gateway alone.
+            Err(kube::Error::Api(status)) if status.code == 404 => line(
+                object,
+                "unmark",
+                Err("it is not there any more: somebody deleted it since it was looked at".to_owned()),
+            ),
             Err(error) => line(object, "unmark", Err(said(&error))),
         }
     });
     paced(work, pace).collect().await
 }
 
-/// Says on routes that go that they do, before anything else of them is undone: without that one that was killed looks like an
-/// `apply` that was. Returns all that goes, as it is then. Going back does not depend on it, so that it could not be said is
-/// no failure.
-pub async fn note(
-    cluster: &Cluster,
-    pace: &Pace,
-    deleted: &[(Kind, Value)],
-    now: Timestamp,
-) -> (Vec<Line>, Vec<(Kind, Value)>) {
+/// What became of routes that were told that they go.
+#[derive(Debug, Default)]
+pub struct Noted {
+    /// What was done.
+    pub lines: Vec<Line>,
+    /// All that goes, as it is then.
+    pub deleted: Vec<(Kind, Value)>,
+    /// Routes that somebody else wrote since they were looked at, by a cleanup for one, which deletes their Ingresses next.
+    pub changed: Vec<String>,
+}
+
+/// Says on routes that go that they do, before anything else of them is undone: from then on no cleanup deletes their
+/// Ingresses, and one that was killed does not look like an `apply` that was. Going back does not depend on it, so that it
+/// could not be said is no failure.
+pub async fn note(cluster: &Cluster, pace: &Pace, deleted: &[(Kind, Value)], now: Timestamp) -> Noted {
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let body = json!({"metadata": {"annotations": {marks::GOING_BACK: second.to_string()}}});
     let body = &body;
@@ -82,7 +93,7 @@ pub async fn note(
         ..PatchParams::default()
     };
     let params = &params;
-    let (mut lines, mut noted) = (Vec::new(), BTreeMap::new());
+    let (mut told, mut noted) = (Noted::default(), BTreeMap::new());
     let work = noting(deleted).map(|route| async move {
         let (namespace, name) = gateway::key(route);
         let api = cluster.api(&cluster::VIRTUAL_SERVICE, Some(&namespace))?;
@@ -90,15 +101,19 @@ pub async fn note(
         serde_json::to_value(now).ok()
     });
     for now in paced(work, pace).collect::<Vec<_>>().await.into_iter().flatten() {
-        lines.push(line(named(&cluster::VIRTUAL_SERVICE, &now), "note", Ok(())));
-        noted.insert(meta(&now, "uid").to_owned(), now);
+        told.lines
+            .push(line(named(&cluster::VIRTUAL_SERVICE, &now), "note", Ok(())));
+        noted.insert(gateway::key(&now), now);
     }
-    let all = deleted.iter().map(|(kind, object)| {
-        let newer = noted.get(meta(object, "uid")).filter(|now| same(now, object));
-        (*kind, newer.unwrap_or(object).clone())
-    });
-    let all = all.collect();
-    (lines, all)
+    for (kind, object) in deleted {
+        let route = *kind == cluster::VIRTUAL_SERVICE;
+        let newer = noted.get(&gateway::key(object)).filter(|_| route);
+        if newer.is_some_and(|now| !same(now, object)) {
+            told.changed.push(named(kind, object));
+        }
+        told.deleted.push((*kind, newer.unwrap_or(object).clone()));
+    }
+    told
 }
 
 /// The routes among what goes that do not say so yet.
@@ -111,37 +126,131 @@ pub fn noting(deleted: &[(Kind, Value)]) -> impl Iterator<Item = &Value> {
         .filter(|route| !marks::going_back(route))
 }
 
-/// Closes hosts at the Gateways; one that has no other is deleted.
-pub async fn close(cluster: &Cluster, pace: &Pace, undo: &Undo) -> Vec<Line> {
-    let mut lines = Vec::new();
+/// Closes hosts at the Gateways; one that has no other is deleted. Right before each write the Ingresses are read again, and
+/// what they do not serve stays open: returns which these are.
+pub async fn close(
+    cluster: &Cluster,
+    pace: &Pace,
+    undo: &Undo,
+    watch: &Watch,
+) -> (Vec<Line>, BTreeMap<Key, Lost>) {
+    let (mut lines, mut lost) = (Vec::new(), BTreeMap::new());
     for gateway in &undo.gateways {
         pace.turn().await;
-        let result = close_one(cluster, gateway, &undo.hosts).await;
-        lines.push(line(named(&cluster::GATEWAY, gateway), "close", result));
+        match close_one(cluster, gateway, &undo.hosts, watch, &mut lost).await {
+            Ok(false) => {}
+            Ok(true) => lines.push(line(named(&cluster::GATEWAY, gateway), "close", Ok(()))),
+            Err(why) => lines.push(line(named(&cluster::GATEWAY, gateway), "close", Err(why))),
+        }
     }
-    lines
+    (lines, lost)
 }
 
-async fn close_one(cluster: &Cluster, gateway: &Value, hosts: &BTreeSet<Host>) -> Result<(), String> {
+/// Whether anything was closed.
+async fn close_one(
+    cluster: &Cluster,
+    gateway: &Value,
+    hosts: &BTreeSet<Host>,
+    watch: &Watch,
+    lost: &mut BTreeMap<Key, Lost>,
+) -> Result<bool, String> {
     let (namespace, name) = gateway::key(gateway);
     let mut now = gateway.clone();
     for _ in 0..TRIES {
-        match put(cluster, &now, hosts).await {
-            Ok(()) => return Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        lost.extend(watch.look(cluster).await.map_err(|trouble| trouble.to_string())?);
+        let held = watch.hosts(lost);
+        let hosts: BTreeSet<Host> = hosts.difference(&held).cloned().collect();
+        if gateway::open(&now).is_disjoint(&hosts) {
+            return Ok(false);
+        }
+        match put(cluster, &now, &hosts).await {
+            Ok(()) => return Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(true),
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(said(&error)),
         }
         // Somebody opened or closed something else meanwhile.
         match cluster.get(&cluster::GATEWAY, &namespace, &name).await {
             Ok(Some(newer)) => now = newer,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(true),
             Err(error) => return Err(said(&error)),
         }
     }
     Err(format!(
         "it was changed by somebody else {TRIES} times while it was written"
     ))
+}
+
+/// Opens hosts again that were closed a moment ago, as the Gateways had them.
+pub async fn reopen(cluster: &Cluster, undo: &Undo, hosts: &BTreeSet<Host>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for gateway in &undo.gateways {
+        if !gateway::open(gateway).is_disjoint(hosts) {
+            let result = reopen_one(cluster, gateway, hosts).await;
+            lines.push(line(named(&cluster::GATEWAY, gateway), "open again", result));
+        }
+    }
+    lines
+}
+
+async fn reopen_one(cluster: &Cluster, before: &Value, hosts: &BTreeSet<Host>) -> Result<(), String> {
+    let (namespace, name) = gateway::key(before);
+    let Some(api) = cluster.api(&cluster::GATEWAY, Some(&namespace)) else {
+        return Ok(());
+    };
+    let Some(was) = gateway::without(before, &|host| !hosts.contains(host)) else {
+        return Ok(());
+    };
+    for _ in 0..TRIES {
+        let now = cluster.get(&cluster::GATEWAY, &namespace, &name).await;
+        let now = now.map_err(|error| said(&error))?;
+        let next = match &now {
+            Some(now) => gateway::keeping(now.clone(), &was, hosts),
+            None => was.clone(),
+        };
+        let body = written(
+            cluster,
+            now.as_ref().unwrap_or(&json!({})),
+            &next,
+            &namespace,
+            &name,
+        );
+        let params = PatchParams::apply(MANAGER).force();
+        match api.patch(&name, &params, &Patch::Apply(&body)).await {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(said(&error)),
+        }
+    }
+    Err(format!(
+        "it was changed by somebody else {TRIES} times while it was written"
+    ))
+}
+
+/// A Gateway as it is sent, in place of the one that is there.
+fn written(cluster: &Cluster, there: &Value, next: &Value, namespace: &str, name: &str) -> Value {
+    let mut body = json!({
+        "apiVersion": cluster.version(&cluster::GATEWAY), "kind": "Gateway",
+        "metadata": {
+            "name": name, "namespace": namespace,
+            "labels": {marks::MANAGED_BY: marks::OURS},
+        },
+        "spec": next.get("spec"),
+    });
+    let version = meta(there, "resourceVersion");
+    if let (false, Some(meta)) = (
+        version.is_empty(),
+        body.pointer_mut("/metadata").and_then(Value::as_object_mut),
+    ) {
+        meta.insert("resourceVersion".to_owned(), version.into());
+    }
+    let mut body = stamped(body, None);
+    if marks::untouched(there) == Some(false) {
+        // What somebody edited stays known as edited: else the next apply would take it for its own, and away.
+        let before = annotation(there, marks::WRITTEN).unwrap_or_default();
+        annotate(&mut body, marks::WRITTEN, before);
+    }
+    body
 }
 
 async fn put(cluster: &Cluster, gateway: &Value, hosts: &BTreeSet<Host>) -> Result<(), kube::Error> {
@@ -152,20 +261,7 @@ async fn put(cluster: &Cluster, gateway: &Value, hosts: &BTreeSet<Host>) -> Resu
     let Some(left) = gateway::without(gateway, &|host| hosts.contains(host)) else {
         return api.delete(&name, &exactly(gateway, false)).await.map(drop);
     };
-    let body = json!({
-        "apiVersion": cluster.version(&cluster::GATEWAY), "kind": "Gateway",
-        "metadata": {
-            "name": name, "namespace": namespace, "resourceVersion": meta(gateway, "resourceVersion"),
-            "labels": {marks::MANAGED_BY: marks::OURS},
-        },
-        "spec": left.get("spec"),
-    });
-    let mut body = stamped(body, None);
-    if marks::untouched(gateway) == Some(false) {
-        // What somebody edited stays known as edited: else the next apply would take it for its own, and away.
-        let before = annotation(gateway, marks::WRITTEN).unwrap_or_default();
-        annotate(&mut body, marks::WRITTEN, before);
-    }
+    let body = written(cluster, gateway, &left, &namespace, &name);
     // Servers that others added stay in the list, which is one field.
     let params = PatchParams::apply(MANAGER).force();
     api.patch(&name, &params, &Patch::Apply(&body)).await.map(drop)
@@ -205,14 +301,60 @@ async fn gone(cluster: &Cluster, kind: &Kind, object: &Value, dry_run: bool) -> 
         match cluster.get(kind, namespace, name).await {
             Ok(None) => return Ok(()),
             Ok(Some(newer)) if same(&newer, object) => now = newer,
-            Ok(Some(_)) => return Err("somebody changed it since it was looked at".to_owned()),
+            Ok(Some(_)) => {
+                return Err(
+                    "somebody changed it since it was looked at: ask again, which looks at all of it anew"
+                        .to_owned(),
+                );
+            }
             Err(error) => return Err(said(&error)),
         }
     }
     Err(format!("it was changed {TRIES} times while it was deleted"))
 }
 
-/// Whether an object is the same one and asks for the same.
+/// Deletes routes whose hosts are closed; each only while the Ingresses that serve these hosts now are what they were.
+/// Returns the Ingresses that were not.
+pub async fn delete_routes(
+    cluster: &Cluster,
+    pace: &Pace,
+    routes: &[(Kind, Value)],
+    watch: &Watch,
+) -> (Vec<Line>, BTreeMap<Key, Lost>) {
+    let work = routes.iter().map(|(kind, route)| async move {
+        let result = match watch.look_at(cluster, route).await {
+            Ok(Some((key, lost))) => {
+                let why = format!("left: Ingress {}/{}: {}", key.0, key.1, lost.said());
+                return (line(named(kind, route), "delete", Err(why)), Some((key, lost)));
+            }
+            Ok(None) => gone(cluster, kind, route, false).await,
+            Err(why) => Err(format!("left: its Ingresses could not be read: {why}")),
+        };
+        (line(named(kind, route), "delete", result), None)
+    });
+    let (mut lines, mut lost) = (Vec::new(), BTreeMap::new());
+    for (line, more) in paced(work, pace).collect::<Vec<_>>().await {
+        lines.push(line);
+        lost.extend(more);
+    }
+    (lines, lost)
+}
+
+/// Whether an object is the same one and asks for the same: in its `spec`, and in what is noted on it of the Ingresses that
+/// it serves.
 fn same(a: &Value, b: &Value) -> bool {
-    meta(a, "uid") == meta(b, "uid") && marks::spec(a) == marks::spec(b) && a.get("data") == b.get("data")
+    const NOTES: [&str; 6] = [
+        marks::CLEANED_AT,
+        marks::CLEANED,
+        marks::FROM,
+        marks::CANARIES,
+        marks::CLOSED,
+        marks::SOURCES,
+    ];
+    meta(a, "uid") == meta(b, "uid")
+        && marks::spec(a) == marks::spec(b)
+        && a.get("data") == b.get("data")
+        && NOTES
+            .iter()
+            .all(|name| annotation(a, name) == annotation(b, name))
 }

@@ -24,7 +24,7 @@ pub(super) async fn would(
 ) -> Result<End, Trouble> {
     let (undo, cluster) = (&ready.undo, &ready.cluster);
     let mut lines: Vec<Line> = Vec::new();
-    let told = traffic::telling(cluster, &undo.namespaces).await?;
+    let told = traffic::telling(cluster, &ready.scope).await?;
     lines.extend(
         told.iter()
             .map(|told| written(format!("GradualRollout {told}"), "back to 0")),
@@ -71,7 +71,7 @@ pub(super) async fn would(
             .iter()
             .map(|(kind, object)| written(named(kind, object), "delete")),
     );
-    let rollouts = traffic::done_with(cluster, &undo.namespaces).await?;
+    let rollouts = traffic::done_with(cluster, &ready.scope).await?;
     lines.extend(
         rollouts
             .iter()

@@ -264,6 +264,7 @@ async fn a_batch_of_which_something_is_refused_is_not_handed_over() {
         store.register_crd(&crd).unwrap();
     }
     store.namespace("sealos-system");
+    crate::handing_over::listener(&store);
     let mut admin = ingress("ns-a", "admin");
     admin["metadata"]["annotations"] = json!({"nginx.ingress.kubernetes.io/auth-type": "basic",
         "nginx.ingress.kubernetes.io/auth-secret": "users"});

@@ -295,6 +295,7 @@ async fn what_a_canary_of_people_splits_is_not_handed_over_and_it_is_said_why() 
         store.register_crd(&crd).unwrap();
     }
     store.namespace("sealos-system");
+    crate::handing_over::listener(&store);
     let hand = [
         "--rollout",
         "sealos-system/one",

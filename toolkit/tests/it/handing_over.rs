@@ -14,6 +14,24 @@ fn show(said: &Said) {
     println!("{}{}{:?}\n", said.err, said.out, said.end);
 }
 
+/// The listener that nginx's share arrives at: a port of the gateway's Service, and a Gateway.
+pub(crate) fn listener(store: &Store) {
+    store
+        .put(json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "istio-ingressgateway", "namespace": "istio-system"},
+            "spec": {"selector": {"istio": "ingressgateway"}, "ports": [
+                {"name": "http2", "port": 80, "targetPort": 8080}, {"name": "split", "port": 8081, "targetPort": 8081}]}}))
+        .unwrap();
+    store.put(split_gateway(8081)).unwrap();
+}
+
+fn split_gateway(number: u16) -> Value {
+    json!({"apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+        "metadata": {"name": "split", "namespace": "istio-system"},
+        "spec": {"selector": {"istio": "ingressgateway"}, "servers": [
+            {"port": {"name": "http-split", "number": number, "protocol": "HTTP"}, "hosts": ["*"]}]}})
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_handed_to_a_rollout_that_the_definition_accepts() {
     let (store, clock) = tenants(&["ns-a"]);
@@ -23,6 +41,7 @@ async fn a_batch_is_handed_to_a_rollout_that_the_definition_accepts() {
         store.register_crd(&crd).unwrap();
     }
     store.namespace("sealos-system");
+    listener(&store);
     let words = [
         "-n",
         "ns-a",
@@ -123,6 +142,7 @@ async fn who_takes_the_responsibility_hands_over_unprobed() {
         store.register_crd(&crd).unwrap();
     }
     store.namespace("sealos-system");
+    listener(&store);
     let words = [
         "-n",
         "ns-a",
@@ -164,6 +184,7 @@ fn with_rollouts(names: &[&str]) -> (Store, Clock) {
         store.register_crd(&crd).unwrap();
     }
     store.namespace("sealos-system");
+    listener(&store);
     (store, clock)
 }
 
@@ -195,7 +216,11 @@ async fn what_a_rollout_would_take_along_unprobed_keeps_the_whole_from_being_han
     assert!(said.err.contains("blocker  APPLY-NOT-PROBED") && said.err.contains("ns-a/shop"));
     assert!(store.list(GR).is_empty());
     probed(&store, &clock, "ns-a", "shop");
+    // With its route as well: one alone would leave the other without one at the split listener.
     let said = migrate(&store, &clock, &words).await;
+    assert!(said.err.contains("APPLY-SPLIT-UNBOUND"), "{}", said.err);
+    let words = ["-n", "ns-a", "apply", "--rollout", "sealos-system/w1"];
+    let said = migrate(&store, &clock, &[&words[..], &SPLIT].concat()).await;
     show(&said);
     assert_eq!(said.end.unwrap(), End::Done);
     assert!(store.get(GR, "sealos-system", "w1").is_some());

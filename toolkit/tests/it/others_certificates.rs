@@ -13,6 +13,7 @@ async fn a_certificate_that_another_tenant_lacks_stops_that_one_alone() {
         store.register_crd(&serde_saphyr::from_str(crd).unwrap()).unwrap();
     }
     store.namespace("sealos-system");
+    crate::handing_over::listener(&store);
     for namespace in ["ns-a", "ns-b"] {
         let mut shop = ingress(namespace, "shop");
         let host = format!("shop.{namespace}.example.com");

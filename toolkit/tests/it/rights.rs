@@ -155,6 +155,7 @@ impl Migrator {
             "--split",
             "istio-system/istio-ingressgateway:8081",
             "--unprobed",
+            "--split-trusts-nginx",
         ];
         self.done(&store, &clock, &apply).await;
         self.done(&store, &clock, &apply).await;

@@ -196,6 +196,7 @@ pub(crate) fn rollout(store: &Store) {
         store.register_crd(&crd).unwrap();
     }
     store.namespace("sealos-system");
+    crate::handing_over::listener(store);
 }
 
 /// A canary of a rollout that sends a share.
@@ -220,6 +221,7 @@ async fn the_share_that_nginx_sends_comes_back_first_and_is_waited_for() {
         "--split",
         "istio-system/istio-ingressgateway:8081",
         "--unprobed",
+        "--split-trusts-nginx",
     ];
     assert_eq!(migrate(&store, &clock, &words).await.end.unwrap(), End::Done);
     store.put(canary("250")).unwrap();
@@ -287,7 +289,7 @@ fn commands(changes: &mut Receiver<Arc<Change>>) -> Vec<String> {
     found
 }
 
-const HAND_OVER: [&str; 8] = [
+const HAND_OVER: [&str; 9] = [
     "-n",
     "ns-a",
     "apply",
@@ -296,6 +298,7 @@ const HAND_OVER: [&str; 8] = [
     "--split",
     "istio-system/istio-ingressgateway:8081",
     "--unprobed",
+    "--split-trusts-nginx",
 ];
 
 #[tokio::test(start_paused = true)]

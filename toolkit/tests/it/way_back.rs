@@ -110,6 +110,7 @@ async fn everything() -> (Store, Clock, TempDir, String) {
         "--split",
         "istio-system/istio-ingressgateway:8081",
         "--unprobed",
+        "--split-trusts-nginx",
     ];
     assert_eq!(migrate(&store, &clock, &apply).await.end.unwrap(), End::Done);
     store.put(canary("10")).unwrap();
