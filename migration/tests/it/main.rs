@@ -32,4 +32,5 @@ mod security;
 mod snippets;
 mod spellings;
 mod spoken;
+mod unread;
 mod usual;
