@@ -118,6 +118,7 @@ pub(super) fn config<'a>(
     flags: &Flags,
     entries: &mut Vec<Entry>,
 ) -> Option<&'a ConfigMap> {
+    entries.extend(unread(inventory, options, flags));
     let mut doubt = |key: &Key, detail: &str| {
         let entry = Entry::new(
             Code::ControllerAmbiguous,
@@ -148,7 +149,7 @@ pub(super) fn config<'a>(
 }
 
 /// What could not be read and may be the controller's: what it says would have counted.
-pub(super) fn unread(inventory: &Inventory, options: &Options, flags: &Flags) -> Vec<Entry> {
+fn unread(inventory: &Inventory, options: &Options, flags: &Flags) -> Vec<Entry> {
     let chosen = options.controller_config.clone().or_else(|| flagged(flags));
     let may_be = |unread: &&Unread| match (&unread.key, &chosen) {
         (Some(key), Some(chosen)) if unread.kind == "ConfigMap" => key == chosen,

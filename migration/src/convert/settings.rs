@@ -171,7 +171,6 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
     let flags = controller::flags(inventory, options, &mut entries);
     let flag = |name: &str| flags.get(name).map(String::as_str);
     let given = controller::config(inventory, options, &flags, &mut entries);
-    entries.extend(controller::unread(inventory, options, &flags));
     let doubts = entries.clone();
     entries.extend(controller::lost(&flags));
     if given.is_none() {
