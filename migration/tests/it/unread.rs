@@ -2,7 +2,7 @@
 
 use crate::envoy::get;
 use crate::given::{Done, Ingress, accepting, convert_objects, convert_text, service};
-use gradual_rollout_migration::convert::{Options, Target};
+use gradual_rollout_migration::convert::{GatewayApi, Options, Target};
 use serde_json::{Value, json};
 
 fn guarded() -> Ingress {
@@ -64,7 +64,7 @@ fn what_is_broken_and_may_say_how_the_controller_serves_closes_everything_and_na
         ),
         ("{\"kind\": \"Service\",\n".to_owned(), "", "not known which kind"),
     ] {
-        for target in [Target::Istio, Target::GatewayApi(Default::default())] {
+        for target in [Target::Istio, Target::GatewayApi(GatewayApi::default())] {
             let options = Options {
                 target,
                 ..Options::default()

@@ -1,6 +1,9 @@
 //! Prometheus' text format, as far as one counter needs it. What cannot be read is an error: a request that is not counted
 //! would be one that nobody sent.
 
+/// Above that a number has no place for its ones.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
+
 /// A line of a metric: its labels and its value.
 #[derive(Debug, PartialEq)]
 pub(super) struct Sample {
@@ -46,8 +49,6 @@ fn sample(rest: &str) -> Option<Sample> {
             return None;
         }
     }
-    // Above that a number has no place for its ones.
-    const WHOLE: f64 = 9_007_199_254_740_992.0;
     if !(0.0..=WHOLE).contains(&value) || value.fract() != 0.0 {
         return None;
     }
