@@ -119,10 +119,28 @@ fn when_all_is_refused_nothing_is_written() {
     assert!(told.contains("AUTH-BASIC") && told.contains("remedy:"), "{told}");
     let (code, _, told) = run(
         &["migrate", "convert", "-f", "-"],
-        &format!("kind: [\n---\n{SHOP}"),
+        &format!("kind: Service\nspec: [\n---\n{SHOP}"),
     );
     assert_eq!(code, 4, "a broken document beside a good one: {told}");
-    assert!(told.contains("standard input: document 1, line 1"), "{told}");
+    assert!(told.contains("standard input: document 1, line "), "{told}");
+    for (given, says) in [
+        (
+            format!("kind: [\n---\n{SHOP}"),
+            "standard input: document 1, line 1",
+        ),
+        (
+            SHOP.replace("kind: Ingress", "kind: ingress"),
+            "kind \"ingress\" is none",
+        ),
+        (
+            SHOP.replace("{name: shop,", "{anotations: {}, name: shop,"),
+            "metadata.anotations",
+        ),
+    ] {
+        let (code, out, told) = run(&["migrate", "convert", "-f", "-"], &given);
+        assert_eq!((code, out.as_str()), (3, ""), "{told}");
+        assert!(told.contains(says), "{told}");
+    }
 }
 
 #[test]

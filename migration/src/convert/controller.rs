@@ -3,7 +3,7 @@
 
 use super::Options;
 use super::settings::{PREFIX, key};
-use crate::input::{ConfigMap, Inventory, Key};
+use crate::input::{ConfigMap, Inventory, Key, Unread};
 use crate::report::{Code, Entry};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -118,6 +118,7 @@ pub(super) fn config<'a>(
     flags: &Flags,
     entries: &mut Vec<Entry>,
 ) -> Option<&'a ConfigMap> {
+    entries.extend(unread(inventory, options, flags));
     let mut doubt = |key: &Key, detail: &str| {
         let entry = Entry::new(
             Code::ControllerAmbiguous,
@@ -126,13 +127,7 @@ pub(super) fn config<'a>(
         );
         entries.push(entry.with(detail));
     };
-    let flagged = || {
-        flags
-            .get("configmap")
-            .filter(|value| !value.contains("$("))
-            .and_then(|value| key(value))
-    };
-    if let Some(key) = options.controller_config.clone().or_else(flagged) {
+    if let Some(key) = options.controller_config.clone().or_else(|| flagged(flags)) {
         let found = inventory.config_maps.get(&key);
         if inventory.clashing_config_maps.contains(&key) {
             doubt(&key, "two different ones were read");
@@ -141,7 +136,7 @@ pub(super) fn config<'a>(
         }
         return found;
     }
-    let usual = |key: &&Key| ["ingress-nginx-controller", "nginx-configuration"].contains(&key.1.as_str());
+    let usual = |key: &&Key| USUAL.contains(&key.1.as_str());
     for key in inventory.clashing_config_maps.iter().filter(usual) {
         doubt(key, "two different ones were read");
     }
@@ -152,6 +147,39 @@ pub(super) fn config<'a>(
     }
     inventory.config_maps.get(first)
 }
+
+/// What could not be read and may be the controller's: what it says would have counted.
+fn unread(inventory: &Inventory, options: &Options, flags: &Flags) -> Vec<Entry> {
+    let chosen = options.controller_config.clone().or_else(|| flagged(flags));
+    let may_be = |unread: &&Unread| match (&unread.key, &chosen) {
+        (Some(key), Some(chosen)) if unread.kind == "ConfigMap" => key == chosen,
+        (Some(key), None) if unread.kind == "ConfigMap" => USUAL.contains(&key.1.as_str()),
+        _ => true,
+    };
+    let entry = |unread: &Unread| {
+        let at = &unread.origin;
+        let place = format!("{}: document {}, line {}", at.file, at.document, at.line);
+        let what = if unread.kind.is_empty() {
+            "it is not known which kind it has, so it may say how the controller serves"
+        } else {
+            "it may say how the controller serves"
+        };
+        Entry::new(Code::ControllerAmbiguous, place, unread.seems.clone()).with(format!(
+            "{what}, and it cannot be read: {}. Correct it at that line",
+            unread.detail
+        ))
+    };
+    inventory.unread.iter().filter(may_be).map(entry).collect()
+}
+
+/// The ConfigMap that a flag names.
+fn flagged(flags: &Flags) -> Option<Key> {
+    let named = flags.get("configmap").filter(|value| !value.contains("$("));
+    named.and_then(|value| key(value))
+}
+
+/// Names of the controller's ConfigMap where nothing names one.
+const USUAL: &[&str] = &["ingress-nginx-controller", "nginx-configuration"];
 
 /// The prefix of annotations. A slash at its end is the one behind it.
 pub(super) fn prefix(options: &Options, flags: &Flags) -> String {

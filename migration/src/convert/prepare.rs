@@ -120,17 +120,18 @@ pub(super) fn nowhere(
     if settings.forwarded_headers {
         return;
     }
-    for server in servers.values_mut() {
-        if !tls::lacks(server, members, settings, inventory, options) {
+    let lacking = tls::lacking(servers, members, settings, inventory, options);
+    for (host, certain) in lacking {
+        let Some(server) = servers.get_mut(&host) else {
             continue;
-        }
-        let host = server.host.clone();
+        };
         for location in server.locations.iter_mut().filter(|l| l.place != Place::Root) {
             let Some(member) = members.get(location.member) else {
                 continue;
             };
             let features = &member.features;
-            let asked = features.ssl_redirect || features.force_ssl_redirect;
+            // Without a certificate of the host only who insists is redirected.
+            let asked = certain && features.ssl_redirect || features.force_ssl_redirect;
             if asked && features.redirect.is_none() && !location.bare && !settings.exempt(&location.path) {
                 note_at(book, member, location, Code::RedirectNowhere, host.clone());
             }

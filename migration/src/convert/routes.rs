@@ -146,9 +146,11 @@ impl<'a> Scene<'a, '_> {
         let Security {
             certain, passthrough, ..
         } = *self.security;
-        // Whoever passes TLS through ends none in front of the gateway.
-        let asked =
-            certain && features.ssl_redirect || (certain || passthrough) && features.force_ssl_redirect;
+        // Whoever passes TLS through ends none in front of the gateway; nor does nginx with its default certificate, unless
+        // something in front of it says so.
+        let ends =
+            certain || passthrough || self.security.secret.is_some() && !self.settings.forwarded_headers;
+        let asked = certain && features.ssl_redirect || ends && features.force_ssl_redirect;
         if asked {
             let headers = if self.settings.forwarded_headers {
                 says_http()

@@ -42,7 +42,8 @@ pub(super) fn members<'a>(
         .map(|(ingress, ghost)| {
             let (features, entries) = features::read(ingress, settings, inventory);
             let (mut refused, mut for_host) = (Vec::new(), Vec::new());
-            for entry in entries {
+            let strange = |field: &String| Entry::new(Code::UnknownField, field.clone(), "");
+            for entry in entries.into_iter().chain(ingress.strangers.iter().map(strange)) {
                 let code = entry.code;
                 // These are the server's, not the location's: every Ingress of the host has them.
                 let server = code == Code::AuthTls || entry.field.ends_with("/server-snippet]");

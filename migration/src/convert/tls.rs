@@ -31,6 +31,19 @@ pub(super) fn all(
     options: &Options,
     book: &mut Book<'_>,
 ) -> BTreeMap<String, Security> {
+    let mut decided = alone(servers, members, settings, inventory, book);
+    same(&mut decided, servers, members, settings, inventory, options, book);
+    decided
+}
+
+/// The same, whatever others show.
+fn alone(
+    servers: &BTreeMap<String, Server<'_>>,
+    members: &[Member<'_>],
+    settings: &Settings,
+    inventory: &Inventory,
+    book: &mut Book<'_>,
+) -> BTreeMap<String, Security> {
     let mut decided: BTreeMap<String, Security> = BTreeMap::new();
     for (host, server) in servers {
         decided.insert(host.clone(), decide(server, members, settings, inventory, book));
@@ -51,7 +64,6 @@ pub(super) fn all(
     };
     let inherited: Vec<_> = decided.iter().filter_map(inherit).collect();
     decided.extend(inherited);
-    same(&mut decided, servers, members, settings, inventory, options, book);
     decided
 }
 
@@ -146,19 +158,21 @@ pub(super) fn closed(host: &str, decided: &BTreeMap<String, Security>, settings:
     }
 }
 
-/// Whether http would be redirected to an https that nobody serves: nginx has a certificate of its own for that, and which
-/// one it is is not known.
-pub(super) fn lacks(
-    server: &Server<'_>,
+/// Hosts that no server of the gateway would have over TLS, and whether nginx has a certificate of their own for them. It
+/// speaks TLS for all of them, with its default certificate, and which one that is is not known.
+pub(super) fn lacking(
+    servers: &BTreeMap<String, Server<'_>>,
     members: &[Member<'_>],
     settings: &Settings,
     inventory: &Inventory,
     options: &Options,
-) -> bool {
+) -> BTreeMap<String, bool> {
     // What is found is told when it is decided.
     let mut unread = Book::new(options);
-    let security = decide(server, members, settings, inventory, &mut unread);
-    security.certain && security.secret.is_none() && !security.passthrough
+    let decided = alone(servers, members, settings, inventory, &mut unread);
+    let lacks = |security: &Security| security.secret.is_none() && !security.passthrough;
+    let without = decided.into_iter().filter(|(_, security)| lacks(security));
+    without.map(|(host, security)| (host, security.certain)).collect()
 }
 
 /// Decides for a server.

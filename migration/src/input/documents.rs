@@ -1,6 +1,7 @@
 //! Texts to documents. Documents are taken apart before they are parsed, so that one that is broken spoils no other.
 
 use super::Source;
+use super::unread::{self, Seems};
 use serde::Serialize;
 use serde_json::Value;
 use serde_saphyr::Options;
@@ -16,8 +17,8 @@ pub struct Origin {
     pub line: usize,
 }
 
-/// A document, or where and why it is none.
-pub(super) type Read = Result<(Origin, Value), (Origin, String)>;
+/// A document, or where and why it is none, and what it seems to be.
+pub(super) type Read = Result<(Origin, Value), (Origin, String, Seems)>;
 
 /// From this many documents on it is worth sharing the work.
 const MANY: usize = 200;
@@ -92,7 +93,7 @@ fn read(file: &str, parts: &[Part]) -> Vec<Read> {
             }
             Err((line, message)) => {
                 origin.line += line.map_or(offset, |line| line.saturating_sub(1));
-                all.push(Err((origin, message)));
+                all.push(Err((origin, message, unread::seems(&part.text))));
             }
         }
     }

@@ -6,6 +6,7 @@ use super::kinds::{
     or_default, words,
 };
 use super::release::{self, Release};
+use super::strangers::strangers;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::hash_map::DefaultHasher;
@@ -142,6 +143,7 @@ pub(super) fn ingress(value: &Value) -> Result<Ingress, String> {
         default_backend: default.map(|raw| Backend::from(Some(raw))),
         tls: part(value, "/spec/tls")?,
         rules,
+        strangers: strangers(value),
     })
 }
 
@@ -189,6 +191,8 @@ pub(super) fn ghost(value: &Value) -> Option<Ingress> {
         default_backend: default.then(unknown),
         tls: part(value, "/spec/tls").unwrap_or_default(),
         rules,
+        // It is refused as it is.
+        strangers: Vec::new(),
     })
 }
 
@@ -258,6 +262,21 @@ pub(super) fn config_map(value: &Value) -> Result<ConfigMap, String> {
     #[derive(Default, Deserialize)]
     struct Data(#[serde(deserialize_with = "words")] BTreeMap<String, String>);
     let data: Data = part(value, "/data")?;
+    let known = [
+        "apiVersion",
+        "kind",
+        "metadata",
+        "data",
+        "binaryData",
+        "immutable",
+    ];
+    let fields = value.as_object().into_iter().flatten();
+    if let Some((name, _)) = fields
+        .into_iter()
+        .find(|(name, _)| !known.contains(&name.as_str()))
+    {
+        return Err(format!("{name}: no ConfigMap has this field"));
+    }
     Ok(ConfigMap {
         meta: meta(value)?,
         data: data.0,

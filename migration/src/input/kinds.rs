@@ -62,6 +62,8 @@ pub struct Ingress {
     pub tls: Vec<Tls>,
     /// `spec.rules`.
     pub rules: Vec<Rule>,
+    /// Fields that no Ingress has: mistyped, or in the wrong place.
+    pub strangers: Vec<String>,
 }
 
 /// An entry of `spec.tls`.

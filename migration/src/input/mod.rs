@@ -7,6 +7,8 @@ mod documents;
 mod fields;
 mod kinds;
 mod release;
+mod strangers;
+mod unread;
 
 pub use documents::Origin;
 pub use kinds::{
@@ -14,11 +16,13 @@ pub use kinds::{
     TargetPort, Tls,
 };
 pub use release::{Release, Snippets, switch};
+pub use unread::Unread;
 
 use crate::report::Code;
 use kinds::IngressClass;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use unread::Seems;
 
 /// A text and the name by which people know it.
 #[derive(Clone, Debug)]
@@ -70,6 +74,8 @@ pub struct Inventory {
     pub ghosts: Vec<(Code, Ingress)>,
     /// What could not be taken, sorted.
     pub problems: Vec<Problem>,
+    /// Those of it that may hold the controller's settings, sorted.
+    pub unread: Vec<Unread>,
 }
 
 /// An object that was read once, and what a second one with the same name is held against.
@@ -86,9 +92,7 @@ pub fn read(sources: &[Source]) -> Inventory {
     for source in sources {
         documents::each(source, |document| match document {
             Ok((origin, value)) => reader.take(&origin, &value),
-            Err((origin, detail)) => {
-                reader.problem(&origin, Code::BrokenDocument, String::new(), detail);
-            }
+            Err((origin, detail, seems)) => reader.broken(&origin, detail, &seems),
         });
     }
     reader.finish()
@@ -105,9 +109,49 @@ struct Reader {
     releases: BTreeSet<Option<Release>>,
     ghosts: Vec<(Code, Ingress)>,
     problems: Vec<Problem>,
+    unread: Vec<Unread>,
 }
 
 impl Reader {
+    /// A document that is none.
+    fn broken(&mut self, origin: &Origin, detail: String, seems: &Seems) {
+        let object = format!("{} {}", seems.kind, seems.name).trim().to_owned();
+        if unread::decides(&seems.kind) {
+            self.unread.push(Unread {
+                origin: origin.clone(),
+                kind: seems.kind.clone(),
+                // What it is called is only a guess.
+                key: None,
+                seems: object.clone(),
+                detail: detail.clone(),
+            });
+        }
+        let object = if seems.kind.is_empty() {
+            String::new()
+        } else {
+            object
+        };
+        self.problem(origin, Code::BrokenDocument, object, detail);
+    }
+
+    /// An object that cannot be taken.
+    fn wrong(&mut self, origin: &Origin, kind: &str, value: &Value, object: String, detail: String) {
+        let idle = ["Deployment", "DaemonSet"].contains(&kind) && fields::controller(value).is_none();
+        if unread::decides(kind) && !idle {
+            self.unread.push(Unread {
+                origin: origin.clone(),
+                kind: kind.to_owned(),
+                key: unread::key(value),
+                seems: object.trim().to_owned(),
+                detail: detail.clone(),
+            });
+        }
+        self.problem(origin, Code::BrokenObject, object, detail);
+        if kind == "Ingress" {
+            self.ghost(Code::BrokenObject, value);
+        }
+    }
+
     fn problem(&mut self, origin: &Origin, code: Code, object: String, detail: String) {
         self.problems.push(Problem {
             origin: origin.clone(),
@@ -185,17 +229,21 @@ impl Reader {
                 }
                 return;
             }
+            ("ConfigMap", _) => Err(format!("apiVersion {version:?}; only v1 is read")),
             ("", _) => Err("it has no kind".to_owned()),
+            _ if unread::meant(&kind).is_some() => {
+                let meant = unread::meant(&kind).unwrap_or_default();
+                let detail = format!("kind {kind:?} is none: {meant} is written so");
+                self.wrong(origin, meant, value, object, detail);
+                return;
+            }
             _ => {
                 self.problem(origin, Code::OtherKind, object, format!("{version} {kind}"));
                 return;
             }
         };
         if let Err(detail) = known {
-            self.problem(origin, Code::BrokenObject, object, detail);
-            if kind == "Ingress" {
-                self.ghost(Code::BrokenObject, value);
-            }
+            self.wrong(origin, &kind, value, object, detail);
         }
     }
 
@@ -242,6 +290,7 @@ impl Reader {
 
     fn finish(mut self) -> Inventory {
         self.problems.sort();
+        self.unread.sort();
         let mut flags = self.controllers.concat();
         flags.sort();
         flags.dedup();
@@ -289,6 +338,7 @@ impl Reader {
             releases: self.releases,
             ghosts: self.ghosts,
             problems: self.problems,
+            unread: self.unread,
         }
     }
 }

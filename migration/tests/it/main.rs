@@ -31,4 +31,5 @@ mod security;
 mod snippets;
 mod spellings;
 mod spoken;
+mod unread;
 mod usual;

@@ -2,7 +2,7 @@
 
 use crate::envoy::get;
 use crate::given::{Done, Ingress, accepting, config, convert_all, convert_with};
-use gradual_rollout_migration::convert::Options;
+use gradual_rollout_migration::convert::{GatewayApi, Options, Target};
 use serde_json::{Value, json};
 
 fn rules(done: &Done) -> Vec<Value> {
@@ -398,4 +398,63 @@ fn nothing_is_redirected_to_an_https_that_nobody_serves() {
     // Somebody may have a server of his own for it.
     let done = convert_with(&[without()], &[], &accepting(&["TLS-REDIRECT-NOWHERE"]));
     assert_eq!(done.answer(&get("a.com", "/y")), "308 https://a.com/y");
+}
+
+#[test]
+fn who_insists_on_https_is_not_redirected_to_an_https_that_nobody_serves() {
+    let plain = |host: &str| Ingress::new("a/x").path(host, "Prefix", "/", "s");
+    let forced = |host: &str| plain(host).note("force-ssl-redirect", "true");
+    let everywhere = [config(json!({"force-ssl-redirect": "true"}))];
+    let nowhere = |done: &Done| done.told("x", "TLS-REDIRECT-NOWHERE") && done.conversion.report.refused();
+    for target in [Target::Istio, Target::GatewayApi(GatewayApi::default())] {
+        let options = Options {
+            target,
+            ..Options::default()
+        };
+        for (ingress, more) in [
+            (forced("a.com"), &[][..]),
+            (plain("a.com"), &everywhere[..]),
+            (forced("*.a.com"), &[]),
+            (forced(""), &[]),
+        ] {
+            let done = convert_with(&[ingress], more, &options);
+            assert!(nowhere(&done), "{:?}", options.target);
+            assert!(done.conversion.objects.is_empty() && !done.told("x", "FORCE-SSL-TRUST"));
+        }
+        // An Ingress may say that it does not insist.
+        let done = convert_with(
+            &[plain("a.com").note("force-ssl-redirect", "false")],
+            &everywhere,
+            &options,
+        );
+        assert!(!done.conversion.report.refused());
+    }
+    // nginx's own certificate is known: then the gateway serves https, too, and redirects there whatever a client says.
+    let known = Options {
+        default_certificate: Some(("in".to_owned(), "own".to_owned())),
+        ..Options::default()
+    };
+    let done = convert_with(&[forced("a.com")], &[], &known);
+    assert!(!done.conversion.report.refused() && done.says("in-own"));
+    assert!(!done.told("x", "FORCE-SSL-TRUST"));
+    let claims = get("a.com", "/y").header("x-forwarded-proto", "https");
+    assert_eq!(done.answer(&claims), "308 https://a.com/y");
+    assert_eq!(done.answer(&get("a.com", "/y").https()), "s /y");
+    // So it does where a wildcard over it has a certificate.
+    let wild = Ingress::new("a/w")
+        .tls(&["*.a.com"], "t")
+        .path("*.a.com", "Prefix", "/", "s");
+    let done = convert_all(&[wild, forced("x.a.com")]);
+    assert!(!done.conversion.report.refused());
+    assert_eq!(done.answer(&get("x.a.com", "/y")), "308 https://x.a.com/y");
+    // Where TLS ends in front and says so, the header alone tells.
+    let fronted = [config(json!({"use-forwarded-headers": "true"}))];
+    for options in [Options::default(), known] {
+        let done = convert_with(&[forced("a.com")], &fronted, &options);
+        assert!(!done.conversion.report.refused() && done.told("x", "FORCE-SSL-TRUST"));
+    }
+    // Somebody may have a server of his own for it.
+    let done = convert_with(&[forced("a.com")], &[], &accepting(&["TLS-REDIRECT-NOWHERE"]));
+    let clear = get("a.com", "/y").header("x-forwarded-proto", "http");
+    assert_eq!(done.answer(&clear), "308 https://a.com/y");
 }

@@ -58,6 +58,22 @@ fn case_12_force_ssl_redirect_behind_a_load_balancer_does_not_loop() {
 }
 
 #[test]
+fn who_insists_on_https_is_served_there_with_the_default_certificate_and_redirected_whatever_a_client_says() {
+    let forced = Ingress::new("a/x").note("force-ssl-redirect", "true");
+    let options = Options {
+        default_certificate: Some(("istio-system".to_owned(), "default".to_owned())),
+        ..Options::default()
+    };
+    let world = World::of([forced.path("a.com", "Prefix", "/", "s")]).options(options);
+    let Some(both) = world.start() else { return };
+    for scheme in ["http", "https"] {
+        let request = http("a.com", "/p").with_header("x-forwarded-proto", scheme);
+        assert_eq!(short(&both.told(&request)), "308 https://a.com/p", "{scheme}");
+    }
+    assert_eq!(short(&both.told(&https("a.com", "/p"))), "s /p");
+}
+
+#[test]
 fn case_13_each_host_has_its_own_certificate_in_the_gateways_namespace() {
     let ingress = Ingress::new("a/x")
         .tls(&["a.com"], "one")

@@ -119,7 +119,24 @@ impl Run<'_> {
         }
         let gateways = plan.items.iter().filter(|item| item.kind == cluster::GATEWAY);
         let planned = gateways.clone().count();
-        let gateways: Vec<Item> = gateways.filter_map(|item| self.gateway(item, plan)).collect();
+        let (mut opening, mut shut) = (Vec::new(), Vec::new());
+        for item in gateways {
+            match self.gateway(item, plan) {
+                Some(open) => opening.push(open),
+                None => shut.push(item),
+            }
+        }
+        for item in shut {
+            let result = if self.failures > self.args.max_failures || (self.stopped)() {
+                Became::NotReached
+            } else {
+                Became::LeftOut
+            };
+            let why = "none of its hosts can be opened, as something that they need is missing".to_owned();
+            self.line(item.object(), item.change, result, why);
+            progress.step()?;
+        }
+        let gateways = opening;
         let (all, before) = (gateways.len() == planned, self.lines.len());
         self.items(gateways, progress).await?;
         let mut written = self.lines.iter().skip(before);

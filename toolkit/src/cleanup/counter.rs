@@ -1,6 +1,6 @@
 //! What nginx itself counted: requests of each Ingress, from the metrics of every controller pod.
 
-use super::names;
+use super::{exposition, names};
 use crate::answering;
 use crate::apply::run::said;
 use crate::cluster::{self, Cluster, annotation, meta};
@@ -154,7 +154,11 @@ pub async fn ask(cluster: &Cluster, client: &Client, port: u16) -> Result<Result
                 "pod {namespace}/{name} tells no metrics of ingress-nginx"
             )));
         }
-        sum(&text, &mut counted.requests);
+        if let Err(why) = sum(&text, &mut counted.requests) {
+            return Ok(Err(format!(
+                "what pod {namespace}/{name} tells of its metrics cannot be relied on: {why}"
+            )));
+        }
         let restarts: Vec<u64> = pod
             .pointer("/status/containerStatuses")
             .and_then(Value::as_array)
@@ -181,43 +185,16 @@ async fn fetch(client: &Client, path: &str) -> Result<String, String> {
     })
 }
 
-/// Adds up the requests of each Ingress.
-fn sum(text: &str, into: &mut BTreeMap<Key, u64>) {
-    for line in text.lines() {
-        let Some(rest) = line.strip_prefix(METRIC).and_then(|rest| rest.strip_prefix('{')) else {
-            continue;
+/// Adds up the requests of each Ingress. Where one cannot be told nothing is known of any.
+fn sum(text: &str, into: &mut BTreeMap<Key, u64>) -> Result<(), String> {
+    for sample in exposition::samples(text, METRIC)? {
+        let (Some(namespace), Some(name)) = (sample.label("namespace"), sample.label("ingress")) else {
+            return Err(format!("a line of {METRIC} does not say of which Ingress it is"));
         };
-        let Some((labels, value)) = rest.rsplit_once('}') else {
-            continue;
-        };
-        let count = value
-            .split_whitespace()
-            .next()
-            .and_then(|value| value.parse::<f64>().ok());
-        let (Some(count), Some(namespace), Some(name)) =
-            (count, label(labels, "namespace"), label(labels, "ingress"))
-        else {
-            continue;
-        };
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a counter is a whole number that is not negative"
-        )]
-        let count = count as u64;
-        *into.entry((namespace.to_owned(), name.to_owned())).or_default() += count;
+        let sum = into.entry((namespace.to_owned(), name.to_owned())).or_default();
+        *sum = sum.saturating_add(sample.value);
     }
-}
-
-/// The value of a label; those of namespaces and names have nothing to escape.
-fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
-    let wanted = format!("{name}=\"");
-    let begin = labels
-        .match_indices(&wanted)
-        .find(|(at, _)| *at == 0 || labels.as_bytes().get(at - 1) == Some(&b','))?
-        .0;
-    let rest = labels.get(begin + wanted.len()..)?;
-    rest.split('"').next()
+    Ok(())
 }
 
 /// What was known before, and what is known now.
@@ -254,13 +231,11 @@ nginx_ingress_controller_requests_total{ingress="shop",namespace="ns-a"} 999
     #[test]
     fn requests_of_an_ingress_are_added_up_and_a_neighbouring_label_is_not_taken() {
         let mut all = BTreeMap::new();
-        sum(TEXT, &mut all);
+        sum(TEXT, &mut all).unwrap();
         assert_eq!(all[&("ns-a".to_owned(), "shop".to_owned())], 19);
         assert_eq!(all.len(), 2);
-        assert_eq!(
-            label(r#"controller_namespace="x",namespace="y""#, "namespace"),
-            Some("y")
-        );
+        let nobodys = format!("{METRIC}{{host=\"a.com\"}} 3\n");
+        assert!(sum(&nobodys, &mut all).unwrap_err().contains("of which Ingress"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod counter;
+mod exposition;
 pub mod judge;
 pub mod kept;
 pub mod names;

@@ -2,6 +2,7 @@
 
 use super::ask::{Answer, Body, Outcome, Question};
 use super::code;
+use super::guarded::Guarded;
 use super::hit::Hit;
 use super::mark::has;
 use super::routes::SUITE;
@@ -23,6 +24,8 @@ pub(super) struct Reached {
     alive: bool,
     /// One of the answers names it.
     named: bool,
+    /// nginx's answer is a guard's: nobody was asked behind it.
+    kept_out: bool,
     nginx: String,
     istio: String,
 }
@@ -41,19 +44,28 @@ impl Reached {
         nginx: &Outcome,
         istio: &Outcome,
         backend: &[String],
+        guarded: &Guarded,
     ) -> Option<Self> {
-        match model {
-            model::Answer::Backend(_) | model::Answer::Unsupported(_) => {}
+        let unsure = match model {
+            model::Answer::Backend(_) => false,
+            model::Answer::Unsupported(_) => true,
             model::Answer::Status(_) | model::Answer::Redirect { .. } | model::Answer::Refused => {
                 return None;
             }
-        }
+        };
         let path = question.target.split('?').next().unwrap_or_default();
+        // Where a back end says who it is, the guard let it be asked.
+        let kept_out = !names_itself(nginx, backend) && guarded.keeps_out(&question.host, path, nginx);
+        // A redirect that no back end shows on, as that to https, is what nginx answers by itself.
+        if unsure && !kept_out && redirects(nginx) && ![nginx, istio].iter().any(|one| shows(one, backend)) {
+            return None;
+        }
         Some(Self {
             host: question.host.clone(),
             path: path.to_owned(),
             line: question.line(),
-            alive: alive(nginx, istio, backend),
+            alive: !kept_out && alive(nginx, istio, backend),
+            kept_out,
             named: [nginx, istio]
                 .into_iter()
                 .any(|outcome| names_itself(outcome, backend)),
@@ -64,15 +76,26 @@ impl Reached {
 }
 
 /// Whether a back end answered on both sides. A failure is the data plane's, or that of a back end that is not well; that
-/// there is nothing may be said by either, so a back end's own mark has to be on it.
+/// there is nothing, or that somebody may not, may be said by either, so a back end's own mark has to be on it.
 fn alive(nginx: &Outcome, istio: &Outcome, backend: &[String]) -> bool {
     let (Outcome::Answered(ours), Outcome::Answered(theirs)) = (nginx, istio) else {
         return false;
     };
     // A stream that goes on is alive, what breaks off is not well.
     let works = |answer: &Answer| answer.status < 500 && answer.body != Body::Cut;
-    let nothing = ours.status == 404 || theirs.status == 404;
+    let nothing = [ours, theirs]
+        .iter()
+        .any(|answer| matches!(answer.status, 401 | 403 | 404));
     works(ours) && works(theirs) && (!nothing || marked(ours, backend) || marked(theirs, backend))
+}
+
+fn redirects(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Answered(answer) if (300..400).contains(&answer.status))
+}
+
+/// Whether an answer has the mark of a back end.
+fn shows(outcome: &Outcome, backend: &[String]) -> bool {
+    matches!(outcome, Outcome::Answered(answer) if marked(answer, backend))
 }
 
 /// Whether a back end says in its answer who it is.
@@ -178,19 +201,28 @@ pub(super) fn dead(ingresses: &[Value], reached: &[Reached]) -> Vec<Hit> {
             .filter(|one| exact(&one.path))
             .collect();
         if let (Some(first), false) = (own.first(), own.iter().any(|one| one.alive)) {
-            hits.push(Hit::new(
+            let name = see::place(Some(see::namespace(ingress)), see::name(ingress));
+            // Every answer was a guard's: that is why, and nothing is known of what is behind it.
+            let explained = own.iter().all(|one| one.kept_out);
+            let why = if explained {
+                "; its guard answers by itself"
+            } else {
+                ""
+            };
+            let asked = format!("{} (Ingress {name}{why})", first.line);
+            let hit = Hit::new(
                 SUITE,
                 code::NO_BACKEND,
                 &first.host,
-                format!(
-                    "{} (Ingress {}/{})",
-                    first.line,
-                    see::namespace(ingress),
-                    see::name(ingress)
-                ),
+                asked,
                 &first.nginx,
                 &first.istio,
-            ));
+            );
+            hits.push(Hit {
+                ingress: Some(name),
+                explained,
+                ..hit
+            });
         }
     }
     hits

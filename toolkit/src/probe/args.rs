@@ -1,5 +1,6 @@
 //! Arguments of `migrate probe`.
 
+use super::code;
 use crate::trouble::Trouble;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -104,14 +105,15 @@ Reads the Ingresses of the cluster (of -n, or all), makes up questions, and asks
 their own addresses, with the host's name in TLS and in the Host header: DNS is not asked, and nobody's traffic moves.
 Only GET and OPTIONS are sent, and to gRPC back ends a call of a method that none has. Certificates are looked at, not
 believed. A question that is answered differently is asked twice. Differences that the models of both sides foresee
-count as warnings; --strict refuses warnings too. A migrated Ingress that was asked for all routes and has no blocker
-gets the annotation rollout.sealos.io/probed-at, without which `apply --rollout` hands nothing over and `cleanup` deletes
-nothing; one that was asked for all of edge gets rollout.sealos.io/edge-probed-at.
+count as warnings; --strict refuses warnings too. A migrated Ingress that was asked for all routes, has no blocker and was
+answered by a back end on both sides gets the annotation rollout.sealos.io/probed-at, without which `apply --rollout` hands
+nothing over and `cleanup` deletes nothing; one that was asked for all of edge gets rollout.sealos.io/edge-probed-at. What
+an address list keeps closed has to be asked for from an address on it, and its guard from one that is not.
 
 Examples:
   gradual-rollout migrate probe
   gradual-rollout migrate probe --nginx 192.0.2.1 --istio 192.0.2.2:31080:31443 -n ns-ada --suite all
-  gradual-rollout migrate probe --suite edge --rate 200 --report probe.json
+  gradual-rollout migrate probe --suite routes,edge --rate 200 --report probe.json
 
 Exit codes:
   0 alike · 3 something differs · 4 alike, and a mark could not be written · 64 a flag is wrong
@@ -123,8 +125,8 @@ pub struct ProbeArgs {
     /// Where the gateway is [default: the address of its load balancer]
     #[arg(long, value_name = "HOST[:HTTP[:HTTPS]]")]
     pub istio: Option<String>,
-    /// What is asked; may be repeated [default: routes]
-    #[arg(long, value_enum, value_name = "SUITE")]
+    /// What is asked; may be repeated, or several with commas between them [default: routes]
+    #[arg(long, value_enum, value_name = "SUITE", value_delimiter = ',')]
     pub suite: Vec<Suite>,
     /// Questions a second to each side
     #[arg(long, value_name = "RATE", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=20000))]
@@ -153,6 +155,9 @@ pub struct ProbeArgs {
     /// How many answers of a host are timed
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub samples: u32,
+    /// A finding that is agreed with, where it is known why: PROBE-NO-BACKEND of what a guard keeps closed
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    pub accept: Vec<String>,
     /// Refuse warnings too
     #[arg(long)]
     pub strict: bool,
@@ -182,7 +187,19 @@ impl ProbeArgs {
                 self.much_slower, self.slower, self.slower
             )));
         }
+        let mut wrong = self.accept.iter();
+        if let Some(typed) = wrong.find(|typed| !typed.eq_ignore_ascii_case(code::NO_BACKEND.name)) {
+            return Err(Trouble::Usage(format!(
+                "--accept {typed:?}: what may be accepted is {}, where a guard answers by itself",
+                code::NO_BACKEND.name
+            )));
+        }
         Ok(())
+    }
+
+    /// Whether a code is agreed with.
+    pub(super) fn accepts(&self, code: &str) -> bool {
+        self.accept.iter().any(|typed| typed.eq_ignore_ascii_case(code))
     }
 }
 

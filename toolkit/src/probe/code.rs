@@ -76,8 +76,8 @@ codes! {
         "No answer of the gateway's side shows anything of Envoy: what answers there may be nginx by another address."
         "see that --istio is the gateway's address; where it hides its headers there is nothing to do";
     NO_BACKEND "PROBE-NO-BACKEND" Blocker
-        "No path of an Ingress was answered by a back end on both sides: both may be dead, and dead sides are alike."
-        "see that its pods are ready and that both addresses are those of the data planes, and ask again";
+        "No path of an Ingress was answered by a back end on both sides: both may be dead, and dead sides are alike; or its guard answered each time, and nobody behind it. It gets no mark."
+        "see that its pods are ready and that both addresses are those of the data planes, and ask again; where its guard answers by itself, ask from an address that it lets in, or agree with --accept PROBE-NO-BACKEND";
     CROSS_TENANT "PROBE-CROSS-TENANT" Blocker
         "The gateway serves a host over a connection that was made for another tenant's, whose certificate does not stand for it."
         "give the tenants servers and certificates of their own";
@@ -109,8 +109,8 @@ codes! {
         "A preflight is answered so that browsers act differently."
         "compare the cors annotations with the route's corsPolicy";
     PREFLIGHT "PROBE-PREFLIGHT" Warning
-        "nginx answers a preflight before it looks at the address that it comes from, and the gateway refuses it with the request behind it: an address that is not on the list is told no one step earlier."
-        "nothing needs to be done; ask from an address on the list to see what its browsers get";
+        "An address list keeps the probe out, so what browsers on the list get was not seen. nginx answers a preflight before it looks at the address that it comes from, and the gateway refuses it with the request behind it: who is not on the list is told no one step earlier."
+        "nothing needs to be done for who is not on the list; ask from an address on it to see what its browsers get";
     OPEN "PROBE-OPEN" Blocker
         "The gateway passes on without credentials what nginx guards, whatever the application answers."
         "take the route away at once, and give it the guard back";

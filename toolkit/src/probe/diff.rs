@@ -40,6 +40,10 @@ pub(super) struct Difference {
     pub istio: String,
     /// The gateway's status; none where it spoke no HTTP.
     pub status: Option<u16>,
+    /// nginx's.
+    pub ours: Option<u16>,
+    /// A header that proxies write, whatever the back end says.
+    pub by_proxy: bool,
     /// nginx kept the client out (401, 403), and the gateway did not: whatever a model says, that is nothing to be foreseen.
     pub lost_guard: bool,
 }
@@ -47,6 +51,14 @@ pub(super) struct Difference {
 /// Whether a guard of nginx is not the gateway's.
 const fn lost_guard(nginx: u16, istio: u16) -> bool {
     matches!(nginx, 401 | 403) && !matches!(istio, 401 | 403)
+}
+
+/// The status that was answered.
+const fn status(outcome: &Outcome) -> Option<u16> {
+    match outcome {
+        Outcome::Answered(answer) => Some(answer.status),
+        Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable | Outcome::Unasked => None,
+    }
 }
 
 /// Compares; the gravest difference comes first, and where one side speaks no HTTP there is only that.
@@ -61,10 +73,9 @@ pub(super) fn between(
         code,
         nginx: nginx.words(question),
         istio: istio.words(question),
-        status: match istio {
-            Outcome::Answered(answer) => Some(answer.status),
-            Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable | Outcome::Unasked => None,
-        },
+        status: status(istio),
+        ours: status(nginx),
+        by_proxy: false,
         lost_guard: match (nginx, istio) {
             (Outcome::Answered(ours), Outcome::Answered(theirs)) => lost_guard(ours.status, theirs.status),
             _ => false,
@@ -105,6 +116,8 @@ pub(super) fn between(
             nginx: said(here),
             istio: said(there),
             status: Some(theirs.status),
+            ours: Some(ours.status),
+            by_proxy: false,
         });
     }
     // Pages about a failure are the proxies' own.
@@ -143,6 +156,8 @@ fn header(name: &str, nginx: &Answer, istio: &Answer) -> Option<Difference> {
         nginx: said(&ours),
         istio: said(&theirs),
         status: Some(istio.status),
+        ours: Some(nginx.status),
+        by_proxy: name == "strict-transport-security" || name.starts_with("access-control-"),
         lost_guard: false,
     })
 }

@@ -45,7 +45,7 @@ pub(super) async fn alike(
     let wanted = ingresses.iter().zip(usual).filter(|(ingress, usual)| {
         marks::migrated(ingress)
             && marks::as_converted(ingress) != Some(false)
-            && !differs(&hosts(usual), hits)
+            && !differs(ingress, &hosts(usual), hits)
     });
     let mut unguarded = Vec::new();
     let mut noted: Vec<(&Value, Map<String, Value>)> = Vec::new();
@@ -54,8 +54,11 @@ pub(super) async fn alike(
             .iter()
             .map(|name| ((*name).to_owned(), at.clone().into()))
             .collect();
+        if unanswered(ingress, hits) {
+            notes.remove(marks::PROBED_AT);
+        }
         if unasked(&hosts(usual), hits) && notes.remove(marks::EDGE_PROBED_AT).is_some() {
-            unguarded.push(see::place(Some(see::namespace(ingress)), see::name(ingress)));
+            unguarded.push(name(ingress));
         }
         if !notes.is_empty() {
             noted.push((ingress, notes));
@@ -99,8 +102,10 @@ fn withdrawing<'a>(
     let mut all = Vec::new();
     for (ingress, usual) in ingresses.iter().zip(usual) {
         let hosts = hosts(usual);
-        let grave = hits.iter().filter(|hit| hit.severity == Severity::Blocker);
-        let wrong: Vec<&Hit> = grave.filter(|hit| about(&hosts, hit)).collect();
+        let wrong: Vec<&Hit> = hits
+            .iter()
+            .filter(|hit| grave(hit) && about(ingress, &hosts, hit))
+            .collect();
         let off: Map<String, Value> = [marks::PROBED_AT, marks::EDGE_PROBED_AT]
             .into_iter()
             .filter(|name| annotation(ingress, name).is_some())
@@ -151,15 +156,36 @@ async fn write(place: &Place<'_>, all: Vec<(&Value, Value)>) -> Vec<(String, Opt
 
 /// Whether something is wrong with one of the hosts: a blocker about it, or about all of them. What could not be
 /// compared is not known to be alike.
-fn differs(hosts: &[String], hits: &[Hit]) -> bool {
+fn differs(ingress: &Value, hosts: &[String], hits: &[Hit]) -> bool {
     hits.iter()
-        .filter(|hit| hit.severity == Severity::Blocker || hit.code == code::UNSTABLE.name)
-        .any(|hit| about(hosts, hit))
+        .filter(|hit| grave(hit) || hit.code == code::UNSTABLE.name)
+        .any(|hit| about(ingress, hosts, hit))
 }
 
-/// Whether something is said of one of the hosts, or of all.
-fn about(hosts: &[String], hit: &Hit) -> bool {
-    !hit.host.contains('.') || has(hosts, &hit.host)
+/// Whether something is known to be wrong.
+fn grave(hit: &Hit) -> bool {
+    hit.severity == Severity::Blocker && !hit.explained
+}
+
+fn name(ingress: &Value) -> String {
+    see::place(Some(see::namespace(ingress)), see::name(ingress))
+}
+
+/// Whether something is said of an Ingress, of one of its hosts, or of all.
+fn about(ingress: &Value, hosts: &[String], hit: &Hit) -> bool {
+    match &hit.ingress {
+        Some(one) => *one == name(ingress),
+        None => !hit.host.contains('.') || has(hosts, &hit.host),
+    }
+}
+
+/// Whether no back end of it was seen, and nobody agreed with that.
+fn unanswered(ingress: &Value, hits: &[Hit]) -> bool {
+    hits.iter().any(|hit| {
+        hit.code == code::NO_BACKEND.name
+            && !hit.accepted
+            && hit.ingress.as_ref().is_some_and(|one| *one == name(ingress))
+    })
 }
 
 /// Whether a guard of one of the hosts was not tested.

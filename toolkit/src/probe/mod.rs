@@ -5,6 +5,8 @@ mod args;
 mod ask;
 pub mod code;
 mod diff;
+mod foreseen;
+mod guarded;
 mod hit;
 mod hung;
 mod mark;
@@ -19,6 +21,7 @@ mod usual;
 pub use args::{ProbeArgs, Suite};
 
 use crate::apply::gateway;
+use crate::finding::Severity;
 use crate::marks;
 use crate::place::Place;
 use crate::preflight::controller::{self, Controller};
@@ -28,11 +31,12 @@ use crate::trouble::{End, Trouble};
 use ask::Client;
 use gradual_rollout_migration::convert::{Conversion, Options, convert};
 use gradual_rollout_migration::input::{self, Source};
-use gradual_rollout_migration::model::compare::{Kind, between, corpus};
+use gradual_rollout_migration::model::compare::{between, corpus};
 use gradual_rollout_migration::model::envoy::Envoy;
 use gradual_rollout_migration::model::nginx::Nginx;
-use gradual_rollout_migration::model::{Answer, Request, envoy, nginx};
+use gradual_rollout_migration::model::{Request, envoy, nginx};
 use gradual_rollout_migration::report::CODES;
+use guarded::Guarded;
 use hit::Hit;
 use jiff::Timestamp;
 use rustls::ClientConfig;
@@ -62,6 +66,8 @@ struct Probe {
     body_size: String,
     /// What is served on hosts that nobody has.
     nameless: Vec<Target>,
+    /// Who keeps somebody out.
+    guarded: Guarded,
     now: Timestamp,
 }
 
@@ -131,8 +137,10 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     let mut probe = probe(args, place, &picture, &controllers).await?;
     probe.nameless = nameless(&served);
+    probe.guarded = Guarded::of(&served);
     let usual: Vec<Value> = served.into_iter().map(|(ingress, _)| ingress).collect();
-    let (counts, hits) = asked(args, &probe, &conversion, &usual, &targets, place).await?;
+    let (counts, mut hits) = asked(args, &probe, &conversion, &usual, &targets, place).await?;
+    accept(args, &mut hits);
     // Only who was asked for everything is marked.
     let asked = |suite: &Suite| counts.contains_key(&suite.word());
     let whole = [
@@ -213,6 +221,7 @@ async fn probe(
         samples: args.samples,
         body_size: usual::body_size(controllers, picture),
         nameless: Vec::new(),
+        guarded: Guarded::default(),
         now: (place.now)(),
     };
     if probe.nginx.meets(&probe.istio) {
@@ -281,11 +290,7 @@ async fn asked(
             let models = models(conversion, ingresses);
             let foreseen = |request: &Request, found: &diff::Difference| {
                 let all = between(&models.0, &models.1, std::slice::from_ref(request));
-                all.iter().any(|said| {
-                    // What nginx's model does not know says nothing; but a gateway that has nothing there lets nobody in.
-                    let known = tells(said.kind, found.code) || said.envoy == Answer::Refused;
-                    known && is(&said.envoy, found.status)
-                })
+                all.iter().any(|said| foreseen::exactly(said, found))
             };
             let (mut found, reached) = routes::run(probe, &requests, &models.0, &foreseen, place).await?;
             found.extend(alive::dead(ingresses, &reached));
@@ -305,7 +310,16 @@ async fn asked(
         hits.extend(found);
         hits.extend(unasked);
     }
-    Ok((counts, hits))
+    Ok((counts, hit::once(hits)))
+}
+
+/// Takes what somebody agrees with out of the way: only that of which it is known why.
+fn accept(args: &ProbeArgs, hits: &mut [Hit]) {
+    let accepted = |hit: &&mut Hit| hit.explained && args.accepts(hit.code);
+    for hit in hits.iter_mut().filter(accepted) {
+        hit.accepted = true;
+        hit.severity = Severity::Warning;
+    }
 }
 
 /// What nginx does with the Ingresses, and what a gateway does with what `convert` writes.
@@ -350,29 +364,6 @@ fn conversion(args: &ProbeArgs, picture: &Picture) -> Result<Conversion, Trouble
         ..Options::default()
     };
     convert(&inventory, &options).map_err(|error| Trouble::Internal(format!("unable to convert: {error}")))
-}
-
-/// Whether a difference of the models tells of one of the answers: that one back end has another path or host, or reads the same
-/// in another spelling, tells nothing of another back end.
-fn tells(said: Kind, found: code::Code) -> bool {
-    match said {
-        Kind::Unknown => false,
-        Kind::Outcome | Kind::Backend => true,
-        Kind::Target | Kind::Host | Kind::Status | Kind::Location | Kind::Spelling => found != code::BACKEND,
-    }
-}
-
-/// Whether the gateway's answer is what its model says. Which status a back end gives is the back end's affair, but that
-/// there is none is nobody's wish.
-const fn is(said: &Answer, status: Option<u16>) -> bool {
-    match (said, status) {
-        (Answer::Backend(_), Some(status)) => !matches!(status, 502..=504),
-        (Answer::Refused, None) => true,
-        (Answer::Status(code) | Answer::Redirect { code, .. }, Some(status)) => *code == status,
-        (Answer::Backend(_) | Answer::Status(_) | Answer::Redirect { .. }, None)
-        | (Answer::Refused, Some(_))
-        | (Answer::Unsupported(_), _) => false,
-    }
 }
 
 /// A line that is written over, on terminals.

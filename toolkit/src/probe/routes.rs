@@ -121,9 +121,14 @@ async fn one(probe: &Probe, model: &Nginx, job: Job<'_>) -> Found {
             continue;
         }
         let said = model.answer(request);
-        found
-            .reached
-            .extend(Reached::of(&said, &question, &ours, &theirs, &probe.backend));
+        found.reached.extend(Reached::of(
+            &said,
+            &question,
+            &ours,
+            &theirs,
+            &probe.backend,
+            &probe.guarded,
+        ));
         found.differences.extend(
             differences
                 .into_iter()
@@ -190,6 +195,8 @@ async fn answered(
         nginx: twice(&ours, &again),
         istio: twice(&theirs, &anew),
         status: None,
+        ours: None,
+        by_proxy: false,
         lost_guard: false,
     };
     (ours, theirs, vec![unstable])

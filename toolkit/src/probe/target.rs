@@ -51,7 +51,7 @@ impl Target {
     }
 
     /// What it is without host and rule: what the Ingress says of itself.
-    fn of(ingress: &Value, kept: &Kept) -> Self {
+    pub(super) fn of(ingress: &Value, kept: &Kept) -> Self {
         let annotations = entries(ingress, "/metadata/annotations").filter_map(|(key, value)| {
             let name = key.strip_prefix(PREFIX)?.strip_prefix('/')?;
             Some((name.to_owned(), value.as_str()?.to_owned()))

@@ -157,6 +157,43 @@ async fn a_route_that_failed_keeps_its_host_closed_and_the_next_run_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_object_that_was_planned_is_among_the_results_also_a_gateway_none_of_whose_hosts_can_be_opened()
+{
+    let (store, clock) = tenants(&["ns-a"]);
+    store.inject(fail("patch", VS));
+    let said = migrate(&store, &clock, &["--json", "apply", "--all"]).await;
+    assert_eq!(said.end.unwrap(), End::Refused);
+    let told: Value = serde_json::from_str(&said.out).unwrap();
+    let of = |list: &str| -> Vec<String> {
+        let all = told[list].as_array().unwrap().iter();
+        all.map(|one| one["object"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let (planned, results) = (of("planned"), of("results"));
+    assert!(
+        planned.iter().any(|object| object.starts_with("Gateway ")),
+        "{planned:?}"
+    );
+    for object in &planned {
+        assert_eq!(
+            results.iter().filter(|one| *one == object).count(),
+            1,
+            "{object}: {told:#}"
+        );
+    }
+    let lines = told["results"].as_array().unwrap();
+    let gateway = lines
+        .iter()
+        .find(|one| one["object"].as_str().unwrap().starts_with("Gateway "))
+        .unwrap();
+    assert_eq!(gateway["result"], "leftOut", "{gateway}");
+    assert!(
+        gateway["message"].as_str().unwrap().contains("none of its hosts"),
+        "{gateway}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_budget_for_failures_stops_it_and_the_rest_is_listed() {
     let names: Vec<String> = (0..60).map(|n| format!("ns-{n}")).collect();
     let (store, clock) = tenants(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -170,7 +207,11 @@ async fn the_budget_for_failures_stops_it_and_the_rest_is_listed() {
     let (failed, left) = (count("failed"), count("notReached") + count("leftOut"));
     println!("{failed} failed, {left} left");
     assert!((3..=20).contains(&failed), "{failed}");
-    assert_eq!(failed + left, 120, "every route and every mark is listed");
+    assert_eq!(
+        failed + left,
+        121,
+        "every route, every mark and the Gateway are listed"
+    );
     assert!(told["findings"].to_string().contains("APPLY-STOPPED"));
     assert_eq!(open(&store), Vec::<String>::new());
 }

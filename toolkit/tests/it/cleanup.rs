@@ -20,9 +20,15 @@ fn show(said: &Said) {
 
 /// A client to whom the controller's pod says that it had so many requests.
 pub(crate) fn counting(store: &Store, requests: u64) -> kube::Client {
+    telling(store, &format!(" {requests}\n"))
+}
+
+/// One to whom the pod says this behind the labels of the only series.
+pub(crate) fn telling(store: &Store, value: &str) -> kube::Client {
+    let value = value.to_owned();
     let inner = store.client("default");
     let service = tower::service_fn(move |request: http::Request<Body>| {
-        let inner = inner.clone();
+        let (inner, value) = (inner.clone(), value.clone());
         async move {
             if request
                 .uri()
@@ -30,7 +36,7 @@ pub(crate) fn counting(store: &Store, requests: u64) -> kube::Client {
                 .ends_with("/pods/nginx-1:10254/proxy/metrics")
             {
                 let text = format!(
-                    "nginx_ingress_controller_requests{{ingress=\"shop\",namespace=\"ns-a\",status=\"200\"}} {requests}\n"
+                    "nginx_ingress_controller_requests{{ingress=\"shop\",namespace=\"ns-a\",status=\"200\"}}{value}"
                 );
                 return Ok(Response::new(Body::from(text.into_bytes())));
             }

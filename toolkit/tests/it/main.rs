@@ -62,6 +62,7 @@ mod standing;
 mod support;
 mod takeover;
 mod tenant;
+mod unreadable_counts;
 mod walkthrough;
 mod way_back;
 mod wire;

@@ -78,8 +78,8 @@ macro_rules! codes_of_keeping {
                 "no ConfigMap of the controller was read, so its defaults are assumed"
                 "hand in the ConfigMap and the Deployment of the controller";
             ControllerAmbiguous "CONTROLLER-AMBIGUOUS" Refused Blocker [sec may]
-                "the controller's settings are not certain: its ConfigMap is missing, or several could be meant; it may protect everything"
-                "hand in one controller with its ConfigMap, or name them with --controller-config NAMESPACE/NAME and --ingress-class";
+                "the controller's settings are not certain: its ConfigMap is missing, several could be meant, or what may say them cannot be read; it may protect everything"
+                "correct what cannot be read, hand in one controller with its ConfigMap, or name them with --controller-config NAMESPACE/NAME and --ingress-class";
             NamespaceSelector "NAMESPACE-SELECTOR" Refused Blocker [may]
                 "the controller serves only namespaces with certain labels, which are not read: what nginx does not serve would be served"
                 "convert the namespaces that have the labels in batches of their own, then --accept NAMESPACE-SELECTOR";

@@ -19,6 +19,9 @@ macro_rules! codes_of_reading {
             OtherKind "OTHER-KIND" Dropped Info []
                 "this kind is not read"
                 "nothing needs to be done";
+            UnknownField "UNKNOWN-FIELD" Refused Blocker [sec may]
+                "no Ingress has this field: what was meant by it, be it a guard, is not said, and the API server would drop it or refuse the object"
+                "correct its name or its place, or delete it";
             IngressVersion "INGRESS-VERSION" Refused Blocker []
                 "this Ingress is not converted"
                 "rewrite it as networking.k8s.io/v1; kubectl get ingress -o yaml gives that version";

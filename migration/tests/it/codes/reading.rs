@@ -49,6 +49,10 @@ fn documents() -> Vec<Case> {
         ("SAME-OBJECT", given(&[plain().0, plain().0])),
         ("OTHER-KIND", given(&[plain().0, pod])),
         (
+            "UNKNOWN-FIELD",
+            given(&[edited("/metadata", json!({"name": "x", "anotations": {}}))]),
+        ),
+        (
             "INGRESS-VERSION",
             given(&[edited("/apiVersion", json!("networking.k8s.io/v1beta1"))]),
         ),

@@ -137,6 +137,13 @@ fn tls() -> Vec<Case> {
         ),
         ("TLS-REDIRECT-NOWHERE", convert_all(&[default])),
         (
+            "FORCE-SSL-TRUST",
+            with(
+                &[noted(&[("force-ssl-redirect", "true")])],
+                &[config(json!({"use-forwarded-headers": "true"}))],
+            ),
+        ),
+        (
             "TLS-OLDER-DECIDES",
             convert_all(&[older, secured(&["a.com"]).day(2)]),
         ),
@@ -167,7 +174,6 @@ fn redirects() -> Vec<Case> {
     let www = || noted(&[("from-to-www-redirect", "true")]);
     let taken = Ingress::new("a/y").path("www.a.com", "Prefix", "/", "t");
     let mut all = annotated(&[
-        ("FORCE-SSL-TRUST", &[("force-ssl-redirect", "true")]),
         ("SSL-REDIRECT-SLASH", &[("preserve-trailing-slash", "false")]),
         (
             "REDIRECT-CODE",

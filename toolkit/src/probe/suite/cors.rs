@@ -1,5 +1,6 @@
 //! Whether browsers are let in alike: preflights and answers for an origin that is allowed, and for one that is not.
 
+use super::guards::{by_address_alone, guarded};
 use crate::probe::Probe;
 use crate::probe::ask::{Answer, Outcome, Question};
 use crate::probe::code;
@@ -36,11 +37,17 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
                 Told::of(&question, origin, &ours),
                 Told::of(&question, origin, &theirs),
             );
+            let guarded = guarded(target, &target.path) && by_address_alone(target);
             if here.used != there.used {
                 let asked = format!("{} from {origin}", question.line());
+                let code = if guarded && kept_out(&theirs) {
+                    code::PREFLIGHT
+                } else {
+                    code::CORS
+                };
                 hits.push(Hit::new(
                     SUITE,
-                    code::CORS,
+                    code,
                     &target.host,
                     asked,
                     here.words,
@@ -50,6 +57,11 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
         }
     }
     (count, hits)
+}
+
+/// Whether the gateway's guard answers: what browsers get where it lets them in was not asked.
+pub(super) fn kept_out(istio: &Outcome) -> bool {
+    matches!(istio, Outcome::Answered(theirs) if theirs.status == 403)
 }
 
 /// An origin that a list of them allows.

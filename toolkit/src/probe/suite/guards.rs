@@ -26,7 +26,7 @@ const GUARDS: &[&str] = &[
 const ASKING: &[&str] = &["auth-type", "auth-url"];
 
 /// Whether a path is guarded, by an annotation or by the controller's own settings.
-pub(super) fn guarded(target: &Target, path: &str) -> bool {
+pub(in crate::probe) fn guarded(target: &Target, path: &str) -> bool {
     let says = |names: &[&str]| names.iter().any(|name| target.says(name).is_some());
     if says(GUARDS) || target.kept.by_address {
         return true;
@@ -44,7 +44,7 @@ pub(super) fn guarded(target: &Target, path: &str) -> bool {
 }
 
 /// Whether addresses are all that a guard goes by.
-pub(super) fn by_address_alone(target: &Target) -> bool {
+pub(in crate::probe) fn by_address_alone(target: &Target) -> bool {
     let says = |names: &[&str]| names.iter().any(|name| target.says(name).is_some());
     !says(ASKING) && target.says("auth-tls-secret").is_none() && !target.kept.by_asking
 }
@@ -52,7 +52,7 @@ pub(super) fn by_address_alone(target: &Target) -> bool {
 /// What is to be said of the answers. An application behind a lost guard may answer anything, a redirect to its own
 /// login or an error: only the guard's own answers show that there is one. One that names a back end where nginx's does not
 /// may be the application's. Envoy's own 404, where it has no route, passes nothing on: the sides differ, and nobody is let in.
-pub(super) fn judged(
+pub(in crate::probe) fn judged(
     question: &Question,
     nginx: &Outcome,
     istio: &Outcome,
@@ -80,7 +80,7 @@ pub(super) fn judged(
 
 /// Whether an answer of nginx is that of a guard: to whoever is let through the guard may be missing at the gateway and
 /// nobody would see it.
-pub(super) fn keeps_out(target: &Target, nginx: &Outcome) -> bool {
+pub(in crate::probe) fn keeps_out(target: &Target, nginx: &Outcome) -> bool {
     let Outcome::Answered(ours) = nginx else {
         return true;
     };

@@ -2,7 +2,7 @@
 
 mod certificates;
 mod cors;
-mod guards;
+pub(super) mod guards;
 mod limits;
 mod performance;
 pub(super) mod preflights;

@@ -1,7 +1,7 @@
 //! What guards do to OPTIONS: nginx answers the preflights of `enable-cors` itself, before it asks anybody, and guards the
 //! rest. Part of the suite `routes`, as a guard that only GETs meet is lost to a whole method.
 
-use super::cors::{FOREIGN, Told, allowed};
+use super::cors::{FOREIGN, Told, allowed, kept_out};
 use super::guards::{by_address_alone, guarded, judged, keeps_out};
 use crate::probe::Probe;
 use crate::probe::ask::{Outcome, Question};
@@ -72,7 +72,7 @@ fn differs(
     nginx: &Outcome,
     istio: &Outcome,
 ) -> Option<Code> {
-    let (Outcome::Answered(_), Outcome::Answered(theirs)) = (nginx, istio) else {
+    let (Outcome::Answered(_), Outcome::Answered(_)) = (nginx, istio) else {
         return None;
     };
     let (here, there) = (
@@ -84,6 +84,6 @@ fn differs(
     }
     // Whom a list of addresses keeps out gets nothing from nginx but the preflight: the request itself is refused there too.
     // Any other guard would be asked about every browser, as a preflight has no credentials.
-    let kept_out = theirs.status == 403 && by_address_alone(target);
-    Some(if kept_out { code::PREFLIGHT } else { code::CORS })
+    let unseen = kept_out(istio) && by_address_alone(target);
+    Some(if unseen { code::PREFLIGHT } else { code::CORS })
 }

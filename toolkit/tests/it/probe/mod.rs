@@ -1,5 +1,6 @@
 //! `probe`: two data planes on loopback, and what is said of their answers.
 
+mod answered;
 mod backends;
 mod bodies;
 mod cors;
@@ -533,5 +534,5 @@ async fn an_ingress_is_not_alive_because_another_of_its_host_or_of_www_is() {
     let said = probe(&store, &clock, &nginx, &istio, &[]).await;
     assert_eq!(said.end.unwrap(), End::Refused);
     assert!(said.out.contains("(Ingress ns-ada/dead)"), "{}", said.out);
-    assert_eq!(said.out.matches("PROBE-NO-BACKEND").count(), 1, "{}", said.out);
+    assert_eq!(said.out.matches("PROBE-NO-BACKEND  ").count(), 1, "{}", said.out);
 }

@@ -18,6 +18,8 @@ fn guarded(status: u16) -> impl Fn(&Arrived) -> Says + Clone + Send + Sync + 'st
     }
 }
 
+/// Its guard keeps the questions out, and that is agreed with.
+const ACCEPTED: &str = "routes --accept PROBE-NO-BACKEND";
 const ORIGIN: (&str, &str) = ("cors-allow-origin", "https://b.com");
 const LIST: (&str, &str) = ("whitelist-source-range", "10.0.0.0/8");
 
@@ -26,7 +28,7 @@ async fn a_guard_that_options_do_not_meet_at_the_gateway_is_a_blocker_without_an
     for (guard, status) in [(LIST, 403), (("auth-url", "https://auth.a.com"), 401)] {
         let cluster = || shop(&[("enable-cors", "true"), ORIGIN, guard]);
         let nginx = guarded(status);
-        let alike = sides(cluster(), nginx.clone(), nginx.clone(), "routes").await;
+        let alike = sides(cluster(), nginx.clone(), nginx.clone(), ACCEPTED).await;
         is(alike, End::Done, "alike: 0 blockers");
         let lost = {
             let nginx = nginx.clone();
@@ -63,7 +65,7 @@ async fn a_preflight_that_the_gateway_guards_is_a_blocker_but_for_an_address_tha
         let line = format!(
             "{code}  shop.a.com: OPTIONS https://shop.a.com/foo from https://b.com: nginx: 204; istio: {status}"
         );
-        let said = sides(cluster, guarded(status), move |_| says(status), "routes").await;
+        let said = sides(cluster, guarded(status), move |_| says(status), ACCEPTED).await;
         is(said, end, &line);
     }
 }

@@ -15,11 +15,13 @@ pub(super) async fn sides(
     istio: impl Fn(&Arrived) -> Says + Send + Sync + 'static,
     suite: &str,
 ) -> Said {
+    // What is said beside the suite may follow it.
+    let words: Vec<&str> = std::iter::once("--suite").chain(suite.split(' ')).collect();
     let (nginx, istio) = (
         Edge::start(Hands::default(), nginx).await,
         Edge::start(Hands::default(), istio).await,
     );
-    probe(&cluster.0, &cluster.1, &nginx, &istio, &["--suite", suite]).await
+    probe(&cluster.0, &cluster.1, &nginx, &istio, &words).await
 }
 
 pub(super) fn shop(annotations: &[(&str, &str)]) -> (Store, Clock) {
