@@ -164,7 +164,7 @@ fn a_raise_that_the_old_name_declared_is_nobodys() {
 fn another_plan_of_the_new_name_begins_again_but_not_after_an_emergency() {
     for (which, begins) in [(Breach, true), (Emergency, false)] {
         let mut world = stand(which);
-        world.spec.phases.as_mut().unwrap()[1].steps[1].weight = weight(410);
+        world.spec.components[0].arms = world.spec.components[1].arms.clone();
         rename(&mut world, "alpha", "gamma");
         world.ticks(3);
         assert_eq!(
