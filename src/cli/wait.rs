@@ -71,7 +71,14 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
             } else if outcome.refused.iter().any(|name| name == component) {
                 Stand::Refused(said)
             } else {
-                Stand::Done(said)
+                let going = found
+                    .and_then(|c| c.letting_go.as_ref())
+                    .filter(|_| command.verb == Verb::Detach);
+                match (going, going.and_then(|going| going.message.as_ref())) {
+                    (None, _) => Stand::Done(said),
+                    (Some(_), None) => Stand::Waiting("let go; our marks are not off yet".to_owned()),
+                    (Some(_), Some(why)) => Stand::Waiting(format!("let go; our marks are still on: {why}")),
+                }
             };
         }
     }
@@ -207,7 +214,7 @@ mod tests {
     use crate::cli::manifest::{self, Manifest};
     use crate::rollout::command::Wish;
     use crate::rollout::status::{
-        ComponentStatus, GradualRolloutStatus, LeftOver, Lowering, RouterStatus, Weights,
+        ComponentStatus, GradualRolloutStatus, LeftOver, LettingGo, Lowering, RouterStatus, Weights,
     };
 
     fn command(verb: Verb, weight: Option<u16>) -> Command {
@@ -363,6 +370,29 @@ mod tests {
             "the daemon has not taken it up yet",
             "of another spec"
         );
+    }
+
+    #[test]
+    fn a_component_is_let_go_only_when_our_marks_are_off() {
+        let detach = command(Verb::Detach, None);
+        let said = "let go at 20%";
+        let mut rollout = answered(at(20, 20, Some(20)), CommandResult::Accepted, said);
+        assert_eq!(stand(&detach, &rollout, "shop"), Stand::Done(said.into()));
+        let still_on = Some("virtualservice ns/shop: forbidden".to_owned());
+        for (message, says) in [
+            (None, "not off yet"),
+            (still_on, "still on: virtualservice ns/shop"),
+        ] {
+            rollout.status.as_mut().unwrap().components[0].letting_go = Some(LettingGo {
+                restore: false,
+                message,
+            });
+            let stood = stand(&detach, &rollout, "shop");
+            assert!(
+                matches!(&stood, Stand::Waiting(why) if why.contains(says)),
+                "{stood:?}"
+            );
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod patience;
 mod previews;
 mod probe;
 mod refuse;
+mod release;
 mod resource;
 mod save;
 mod sight;
@@ -195,6 +196,7 @@ pub(super) struct Actor {
     saving: bool,
     tidying: bool,
     leaving: leaving::Leaving,
+    releases: release::Releases,
     /// Why the finalizer could not be added.
     unheld: Option<String>,
     /// Command annotations, with their values, whose outcome is decided; removed once it is persisted.
@@ -273,6 +275,7 @@ impl Actor {
             saving: false,
             tidying: false,
             leaving: leaving::Leaving::default(),
+            releases: release::Releases::default(),
             unheld: None,
             done: BTreeSet::new(),
             answering: BTreeSet::new(),
@@ -392,6 +395,7 @@ impl Actor {
             self.checkups.due(),
             self.shared.turns.due(&self.raw.uid, now),
             self.commands_at,
+            self.releases.due(),
         ];
         let due = [
             look,
@@ -456,7 +460,12 @@ impl Actor {
         let observation = self.observe(refresh, now);
         let Ok(sound) = &self.sound else { return };
         let before: Vec<_> = self.status.components.iter().map(|c| c.weight.written).collect();
-        let kept = self.status.components.iter().filter(|c| !c.detached).count();
+        let open = |status: &GradualRolloutStatus| {
+            let kept = status.components.iter().filter(|c| !c.detached).count();
+            let going = status.components.iter().filter(|c| c.lowering.is_some()).count();
+            (kept, going)
+        };
+        let (kept, going) = open(&self.status);
         let decision = decide(&sound.plan, std::mem::take(&mut self.status), &observation, now);
         let moved = decision
             .next
@@ -472,7 +481,8 @@ impl Actor {
         }
         self.first = false;
         self.act(decision, now);
-        back |= self.status.components.iter().filter(|c| !c.detached).count() < kept;
+        let (keeps, goes) = open(&self.status);
+        back |= keeps < kept || goes < going;
         if back && self.broken.is_some() {
             // What an edit would have left behind may be back by now.
             self.read_spec();
@@ -500,6 +510,7 @@ impl Actor {
                 self.probes.forget();
                 self.gate_answers.forget();
                 self.checkups.forget();
+                self.releases.forget();
                 self.saving = false;
                 self.tidying = false;
                 for lane in self.lanes.values_mut() {

@@ -7,6 +7,7 @@ use super::select::stock_at_any_cost;
 use crate::cluster::ClusterError;
 use crate::cluster::objects;
 use crate::rollout::observation::Lower;
+use crate::rollout::reason::Reason;
 use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
 use crate::routing::{self, ClaimKey, Home, ObjectRef, RoutingError, Stamp, Target, Write, WriteMode, found};
@@ -81,6 +82,8 @@ pub(super) struct Told {
     pub(super) waits: Arc<AtomicBool>,
     /// What anybody claims of the component's objects: where it cannot be told which route is meant, not another's.
     pub(super) claimed: Vec<ClaimKey>,
+    /// The newest mark of ours that was read back, if any: an emergency's that is newer is not written over.
+    pub(super) mark: String,
     /// What its selections find and is another's.
     pub(super) taken: BTreeMap<ObjectRef, String>,
 }
@@ -221,6 +224,13 @@ async fn attempt_once(
         *known = None;
         return Err(Trouble::Other(renamed));
     }
+    if target
+        .read(&json)
+        .is_ok_and(|seen| is_an_emergencys(&seen, order, told))
+    {
+        // The actor looks at it, and takes that up.
+        return Ok(());
+    }
     let left = target.left_among(&json, Some(&told.claimed));
     let stuck = (!left.stuck.is_empty()).then(|| left.stuck.join("; "));
     if let Some(stuck) = &stuck
@@ -320,6 +330,17 @@ async fn cleared(
 fn is_done(seen: &routing::Seen, order: &Lower) -> bool {
     let marked = seen.stamp.as_ref().is_some_and(|stamp| stamp.id() == order.id);
     !seen.is_silent() && seen.weight <= order.weight && marked
+}
+
+/// Whether an object that is put back for another component's sake was put back meanwhile by somebody who called an
+/// emergency: that mark says who it was and that it waits for a person, and what was read before it cannot land either.
+fn is_an_emergencys(seen: &routing::Seen, order: &Lower, told: &Told) -> bool {
+    let emergency = Reason::Emergency.to_string();
+    let newer = |stamp: &Stamp| stamp.reason() == emergency && stamp.id() > told.mark.as_str();
+    order.reason == Reason::OtherFailed
+        && !seen.is_silent()
+        && seen.weight <= order.weight
+        && seen.stamp.as_ref().is_some_and(newer)
 }
 
 /// A hook that takes weights and cannot say them is put back without being read; it is read as soon as it can be.

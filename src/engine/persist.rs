@@ -133,7 +133,8 @@ fn abandoned(
         .components
         .iter()
         .filter(|c| !c.detached && !plan.names(&c.name));
-    for (name, before) in gone.filter_map(|c| Some((&c.name, c.definition.as_deref()?))) {
+    for (c, before) in gone.filter_map(|c| Some((c, c.definition.as_deref()?))) {
+        let name = &c.name;
         let is_taken = |key: &ClaimKey| claims.iter().any(|k| k.overlaps(key));
         let (taken, left): (Vec<_>, Vec<_>) = routes(before, namespace).into_iter().partition(is_taken);
         let selects = |component: &Component| {
@@ -152,6 +153,15 @@ fn abandoned(
                     "{name} has canary Ingresses with canary traffic, and they bear its name: roll it back before it \
                      is called {}",
                     successor.name()
+                ),
+            });
+        } else if let (Some(taken), Some(order)) = (taken.first(), &c.lowering) {
+            problems.push(Problem {
+                path: "spec.components".to_owned(),
+                message: format!(
+                    "{taken} of {name} is another component's now, and {name} is going to {} ({}) and not known to be \
+                     there: nobody else would bring it there, so this is taken up then",
+                    order.weight, order.reason
                 ),
             });
         } else if let (Some(taken), Some(left)) = (taken.first(), left.first()) {

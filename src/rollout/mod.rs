@@ -25,6 +25,7 @@ pub mod hook_spec;
 pub mod judge;
 mod late;
 pub mod ledger;
+mod letting_go;
 mod lines;
 pub mod observation;
 mod other;

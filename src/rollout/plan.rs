@@ -224,8 +224,11 @@ impl Plan {
     /// Takes in the components that the status knows and the spec no longer names. `is_taken` tells whether another
     /// component of the spec writes what this one wrote.
     pub fn take_in(&mut self, status: &GradualRolloutStatus, is_taken: impl Fn(&Component) -> bool) {
-        // What was detached is not ours to care for, in the spec or out of it.
-        let kept = status.components.iter().filter(|c| !c.detached);
+        // What was detached is not ours to care for, in the spec or out of it; but our marks have to come off.
+        let kept = status
+            .components
+            .iter()
+            .filter(|c| !c.detached || c.letting_go.is_some());
         for component in kept.filter_map(|c| c.definition.as_deref()) {
             if self.component(&component.name).is_some() {
                 continue;

@@ -9,6 +9,7 @@ pub use super::condition::Condition;
 use super::duration::Span;
 use super::judge::Beside;
 use super::ledger::{Baseline, Ledger};
+pub use super::letting_go::LettingGo;
 pub use super::outcome::{
     ALERTS_HEARD, COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult, heard_as,
 };
@@ -278,6 +279,9 @@ pub struct ComponentStatus {
     /// A person let it go: neither judged nor written until somebody takes it up again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub detached: bool,
+    /// Our marks are still on what was let go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub letting_go: Option<LettingGo>,
     /// A person ended this step's hold.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hold_ended: bool,

@@ -40,6 +40,7 @@ mod engine_edits;
 mod engine_gates;
 mod engine_gates_asked;
 mod engine_gateway;
+mod engine_lets_go;
 mod engine_orphans;
 mod engine_ownership;
 mod engine_parts;

@@ -3,7 +3,6 @@
 use super::{Actor, Dirty, Done};
 use crate::engine::claims::home;
 use crate::engine::lane::Lane;
-use crate::engine::leave::{Left, leave};
 use crate::engine::order::{Pair, swapped};
 use crate::engine::{lower, raise};
 use crate::rollout::observation::{Decision, Lower, Raise};
@@ -25,6 +24,8 @@ impl Actor {
         let questions = (decision.questions, decision.wants_turn);
         self.status = decision.next;
         let leaves = self.leaving.has_begun();
+        self.call_off();
+        self.keep_marks();
         for order in decision.lowers.iter().filter(|_| !leaves) {
             self.start_lowering(order, now);
         }
@@ -34,7 +35,7 @@ impl Actor {
             self.start_raise(raise, now);
         }
         for component in &decision.detached {
-            self.detach(component, decision.restored.contains(component));
+            self.detach(component, decision.restored.contains(component), now);
         }
         self.act_on_gates(&questions.0, questions.1, now);
         self.watched = decision.watched;
@@ -73,6 +74,20 @@ impl Actor {
             self.show();
         }
         self.let_go();
+    }
+
+    /// Stops lowerings in whose place a person set a weight above: what goes on trying would land some day, and nobody
+    /// would know why.
+    fn call_off(&mut self) {
+        for (name, lane) in &mut self.lanes {
+            let raised = self
+                .status
+                .component(name)
+                .is_some_and(|c| c.lowering.is_none() && c.raise_by.is_some());
+            if raised && matches!(lane, Lane::Lowering { .. }) {
+                lane.clear();
+            }
+        }
     }
 
     /// What an orphan that is no longer cared for wrote, others may write from now on.
@@ -131,7 +146,10 @@ impl Actor {
         let all = targets(&component, &self.raw.namespace);
         let objects = all.iter().map(|target| target.object().clone()).collect();
         let waits = Arc::new(AtomicBool::new(false));
+        let known = self.status.component(&order.component);
+        let mark = known.and_then(|c| c.mark.clone()).unwrap_or_default();
         let told = lower::Told {
+            mark,
             failures: self.failing.0.clone(),
             recorded: self.recorded.subscribe(),
             waits: waits.clone(),
@@ -276,31 +294,5 @@ impl Actor {
                     other.routers.iter().all(swift)
                 })
         })
-    }
-
-    fn detach(&mut self, component: &str, restore: bool) {
-        let Some(planned) = self.planned(component) else {
-            return;
-        };
-        if let Some(lane) = self.lanes.get_mut(component) {
-            lane.clear();
-        }
-        let doors = self.doors(&self.shared.clients.api);
-        let home = (home(&self.raw), self.refused.taken(component));
-        let name = component.to_owned();
-        let theirs = self.shares_marks(component);
-        let restore = restore && !self.refused.whole.contains_key(component);
-        self.tasks.spawn(async move {
-            let left = if theirs {
-                // What stands there by this name is another's.
-                Left::default()
-            } else {
-                leave(doors, planned, home, restore).await
-            };
-            Done::Detached {
-                component: name,
-                left,
-            }
-        });
     }
 }

@@ -53,28 +53,7 @@ impl Actor {
                 self.lowered.insert(id, Instant::now());
                 self.note_failure(component, None);
             }
-            Done::Detached { component, left } => {
-                for kept in &left.kept {
-                    let text = format!("{component}: {kept}");
-                    self.shared
-                        .events
-                        .publish(&self.raw, "OriginalsKept", &text, true);
-                }
-                if let Some(c) = self.status.component_mut(&component)
-                    && c.detached
-                    && !left.kept.is_empty()
-                {
-                    let kept: String = left.kept.join("; ").chars().take(512).collect();
-                    let at = c.weight.asked;
-                    c.message = format!(
-                        "detached at {at}: our marks are off the routed objects, and what stood there before did not go back: \
-                         {kept}; `resume` takes it up again"
-                    );
-                    self.dirty = Dirty::Now;
-                }
-                let failed = (!left.failed.is_empty()).then(|| left.failed.join("; "));
-                self.note_failure(component, failed);
-            }
+            Done::Detached { component, left } => self.released(component, &left),
             Done::Left(left) => self.left(&left),
             Done::Held(result) => self.held(result),
             Done::Previewed { component, result } => self.previewed(component, result),
@@ -129,7 +108,7 @@ impl Actor {
         }
     }
 
-    fn note_failure(&mut self, component: String, failure: Option<String>) {
+    pub(super) fn note_failure(&mut self, component: String, failure: Option<String>) {
         match failure {
             Some(message) => {
                 tracing::warn!(rollout = %self.raw.name, component, message, "a write failed");

@@ -140,10 +140,14 @@ impl Actor {
             .cared_for()
             .filter_map(|planned| {
                 let status = self.status.component(planned.name());
-                let theirs = status.is_some_and(|c| c.detached) || self.shares_marks(planned.name());
+                let going = status.and_then(|c| c.letting_go.as_ref());
+                let let_go = status.is_some_and(|c| c.detached) && going.is_none();
+                let theirs = let_go || self.shares_marks(planned.name());
                 // What was kept although it was to go back keeps its weights: they are its traffic.
                 let ours = !self.refused.whole.contains_key(planned.name());
-                let back = puts_back && ours && status.is_none_or(|c| self.is_on_control(c));
+                let back = going.map_or(puts_back, |going| going.restore)
+                    && ours
+                    && status.is_none_or(|c| self.is_on_control(c));
                 (!theirs).then(|| {
                     leave(
                         self.doors(&self.shared.clients.api),

@@ -292,6 +292,7 @@ impl Desk<'_> {
         {
             // What was counted while it was its owner's is not evidence for anything of ours.
             c.detached = false;
+            c.letting_go = None;
             forget(c, self.now, &self.plan.judge);
         }
         answer
@@ -307,11 +308,12 @@ impl Desk<'_> {
         }
         // Nothing is there to put back; but whoever said so does not want it to begin when the owner lets go.
         let who = self.who_gave(command);
+        let owed = self.status.components.get(i).and_then(|c| c.owed);
         drop(self.put_back(i, command, &who));
         self.is_anothers(i);
         let to = command.wish.weight.unwrap_or(self.plan.rollback_to);
         if let Some(c) = self.status.components.get_mut(i) {
-            c.owed = Some(c.owed.map_or(to, |owed| owed.min(to)));
+            c.owed = Some(owed.map_or(to, |owed| owed.min(to)));
         }
         Err(format!(
             "nothing of it is written, and it stays back until `retry`: {theirs}"

@@ -63,8 +63,9 @@ impl Desk<'_> {
         let has_testers = c.preview.as_ref().is_some_and(|p| p.written.is_some());
         let has_traffic =
             !c.weight.written.is_zero() || c.lowering.is_some() || c.intent.is_some() || has_testers;
-        (has_traffic || was_put_back)
-            && !c.detached
+        // And one whose marks have to come off stays until they are.
+        let lets_go = c.letting_go.is_some() && c.definition.is_some();
+        (has_traffic && !c.detached || was_put_back && !c.detached || lets_go)
             && !self.plan.names(&c.name)
             && !self.plan.released.iter().any(|p| p.name() == c.name)
     }
@@ -85,6 +86,7 @@ impl Desk<'_> {
             return;
         };
         match planned {
+            None if c.detached => {}
             None if !matches!(c.state, State::Orphaned | State::RolledBack) => {
                 c.state = State::Orphaned;
                 c.hold_ended = false;
@@ -154,7 +156,9 @@ impl Desk<'_> {
         };
         self.out.changed |= c.back != back;
         c.back = back;
-        let wanted = planned.map(|p| &p.component).filter(|_| has_traffic && ours);
+        // Once the spec does not name it any more, where its marks are is not known otherwise.
+        let known = has_traffic && ours || c.letting_go.is_some();
+        let wanted = planned.map(|p| &p.component).filter(|_| known);
         if c.definition.as_deref() != wanted {
             c.definition = wanted.cloned().map(Box::new);
             self.out.changed = true;

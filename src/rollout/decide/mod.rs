@@ -15,6 +15,7 @@ pub mod conditions;
 mod depends;
 mod drift;
 mod enroll;
+mod followed;
 mod gates;
 mod gateways;
 mod given;
@@ -34,7 +35,7 @@ pub(crate) mod rules;
 mod verbs;
 
 pub use commands::refuse;
-pub use leaving::last_lowers;
+pub use leaving::{last_lowers, let_go};
 
 use self::again::is_where_a_person_put_it;
 use super::arrival::Arrival;
@@ -159,7 +160,7 @@ struct Standing {
     written: Weight,
     step: Option<i32>,
     since: Option<Timestamp>,
-    flags: [bool; 10],
+    flags: [bool; 11],
     attempt: i32,
     history: Option<Timestamp>,
 }
@@ -183,6 +184,7 @@ impl Digest {
                 c.baseline.is_some(),
                 c.raise_by.is_some(),
                 c.recall.is_some(),
+                c.letting_go.is_some(),
             ],
             attempt: c.attempt,
             history: c.history.last().map(|h| h.at),
@@ -315,6 +317,9 @@ impl<'a> Desk<'a> {
             .components
             .get(i)
             .is_some_and(is_where_a_person_put_it);
+        // What is under way to less is not stopped above it.
+        let going = self.status.components.get(i).and_then(|c| c.lowering.as_ref());
+        let to = going.map_or(to, |order| order.weight.min(to));
         self.order(i, to, reason, emergency, id);
         let mut message = message;
         if reason.is_automatic_rollback() && !held && !by_a_person {
@@ -361,7 +366,11 @@ impl<'a> Desk<'a> {
         for i in 0..self.status.components.len() {
             self.define(i);
         }
-        for c in &mut self.status.components {
+        for c in &self.status.components {
+            if let Some(going) = &c.letting_go {
+                self.out.detached.push(c.name.clone());
+                self.out.restored.extend(going.restore.then(|| c.name.clone()));
+            }
             if let Some(order) = &c.lowering {
                 self.out.lowers.push(Lower {
                     component: c.name.clone(),

@@ -30,6 +30,7 @@ impl Desk<'_> {
             }
         };
         self.hear_gateways(i, &objects);
+        self.hear_emergency(i, &objects);
         if let Some(c) = self.status.components.get_mut(i)
             && let Some(order) = c.lowering.clone()
             && !objects.iter().all(|o| is_down(o, &order))
@@ -118,6 +119,10 @@ impl Desk<'_> {
         };
         let waits = c.lowering.is_some() || c.intent.is_some() || c.raise_by.is_some();
         c.weight.observed = None;
+        if let Some(order) = c.lowering.as_ref().filter(|order| order.reason.is_rollback()) {
+            // Accepted and not done: it is done as soon as they are its own again.
+            c.owed = Some(c.owed.map_or(order.weight, |owed| owed.min(order.weight)));
+        }
         (c.lowering, c.intent, c.raise_by) = (None, None, None);
         c.weight.asked = c.weight.written;
         // What is there when it becomes ours is where it begins, and nobody's drift.
@@ -453,6 +458,7 @@ impl Desk<'_> {
     /// What counts once a rollback is known, as it was before.
     fn then(&self, i: usize, reason: Reason) -> Then {
         Then {
+            wanted: self.status.components.get(i).and_then(|c| self.wanted_by_hand(c)),
             held: self.is_held(i, reason),
             fingerprint: self.plan_then(i, reason),
             by_a_person: self
@@ -473,6 +479,14 @@ impl Desk<'_> {
             c.fingerprint = then.fingerprint;
             c.reason = reason;
             c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
+            if let Some(wanted) = then.wanted {
+                c.message = format!(
+                    "{}; the set to {wanted} was overtaken by that and is not done: give it again after `retry`",
+                    c.message
+                );
+                let message = c.message.clone();
+                self.note(i, reason, message, true);
+            }
             self.found_back.push(i);
             let alone = !then.held && !then.by_a_person;
             if reason.is_automatic_rollback() && alone {
@@ -505,6 +519,8 @@ impl Desk<'_> {
 
 /// What was so before a write of ours was found.
 struct Then {
+    /// What a person's raise still asked for.
+    wanted: Option<Weight>,
     held: bool,
     fingerprint: Option<String>,
     by_a_person: bool,
@@ -544,7 +560,7 @@ fn stamped(object: &Routed, id: &str) -> bool {
 }
 
 /// Whether a mark can have been made already. What claims to be from tomorrow is none of ours.
-fn is_past(mark: &Mark, now: Timestamp) -> bool {
+pub(super) fn is_past(mark: &Mark, now: Timestamp) -> bool {
     let made = mark.id.parse::<ulid::Ulid>().map(|id| id.timestamp_ms());
     made.is_ok_and(|made| u64::try_from(now.as_millisecond()).is_ok_and(|now| made <= now))
 }

@@ -4,6 +4,7 @@
 mod ages;
 mod arms;
 mod audits;
+mod behind;
 mod beside;
 mod by_hand;
 mod complaints;
@@ -32,4 +33,5 @@ mod retries;
 mod set_again;
 mod skies;
 mod table;
+mod unlanded;
 pub(crate) mod world;

@@ -10,7 +10,7 @@ use crate::rollout::ledger::Ledger;
 use crate::rollout::observation::{Routed, Routers, Turn};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::Dark;
-use crate::rollout::status::ComponentStatus;
+use crate::rollout::status::{ComponentStatus, LettingGo};
 use crate::rollout::weight::Weight;
 use crate::rollout::window::Opening;
 use jiff::Timestamp;
@@ -108,9 +108,10 @@ impl Desk<'_> {
         c.reason = Reason::Manual;
         c.message.clone_from(&message);
         c.retry = None;
-        c.follows = None;
         c.forced = command.wish.force && weight > written;
         if weight > written {
+            // Set lower it still goes as far back as whom it follows.
+            c.follows = None;
             c.weight.asked = weight;
             c.lowering = None;
             c.raise_by = Some(self.now + RAISE_EXPIRES);
@@ -361,12 +362,18 @@ impl Desk<'_> {
             c.state = State::Walking;
             c.weight.asked = c.weight.written;
         }
+        if was == State::RolledBack {
+            // It does not go on, and why it went back stays to be read.
+            return Ok("no longer paused; it was rolled back: `retry` begins again".to_owned());
+        }
         say(c, Reason::Starting, true, || "resumed".to_owned());
+        let going = c.lowering.as_ref().map(|order| order.weight);
         if let Some(lowest) = self
             .split(i)
             .filter(|_| matches!(was, State::Manual | State::Drifted))
         {
-            // They go on from one weight, and nothing rises to find it.
+            // They go on from one weight, and nothing rises to find it. Nor does what is under way to less stop there.
+            let lowest = going.map_or(lowest, |going| going.min(lowest));
             self.order(i, lowest, Reason::Drifted, false, None);
             return Ok(format!(
                 "its routed objects disagree: all of them go to {lowest}, then it is back on its plan"
@@ -441,31 +448,36 @@ impl Desk<'_> {
             return Err(String::new());
         };
         let (name, at) = (c.name.clone(), c.weight.written);
+        // Where its routed objects are not known, nobody can bring it there.
+        if let Some(order) = c.lowering.as_ref().filter(|_| known) {
+            return Err(format!(
+                "it is going to {} ({}) and not known to be there, and let go nobody would bring it there: wait for that \
+                 (`status` says what keeps it from it), then detach it",
+                order.weight, order.reason
+            ));
+        }
         if restore && (!at.is_zero() || c.lowering.is_some()) {
             return Err(format!(
                 "it has {at} of the traffic: roll it back to 0% first, then detach it with what stood there before"
             ));
         }
-        if restore && known {
-            self.out.restored.push(name.clone());
-        }
-        self.out.detached.push(name);
-        if orphan {
+        if orphan && !known {
             // Taken off the list when the command has been through it.
+            self.out.detached.push(name);
             self.out.changed = true;
-            let marks = if known {
-                "our marks come off the routed objects"
-            } else {
-                "its marks stay on the routed objects, which are no longer known"
-            };
-            return Ok(format!("let go at {at}; {marks}"));
+            return Ok(format!(
+                "let go at {at}; its marks stay on the routed objects, which are no longer known"
+            ));
         }
         c.state = State::Manual;
         c.retry = None;
         c.follows = None;
         c.preview = None;
         c.detached = true;
-        c.lowering = None;
+        c.letting_go = Some(LettingGo {
+            restore,
+            message: None,
+        });
         c.intent = None;
         c.weight.asked = at;
         c.reason = Reason::Manual;
@@ -475,11 +487,24 @@ impl Desk<'_> {
             ""
         };
         c.message = format!(
-            "detached at {at}: our marks are off the routed objects{back}; `resume` takes it up again"
+            "detached at {at}: our marks come off the routed objects{back}{}",
+            taken_up(orphan)
         );
+        if orphan {
+            return Ok(format!("let go at {at}; our marks come off the routed objects"));
+        }
         Ok(format!(
             "let go at {at}; it is still in the spec, so `resume` takes it up again"
         ))
+    }
+}
+
+/// What takes up again what was let go.
+pub(super) const fn taken_up(orphan: bool) -> &'static str {
+    if orphan {
+        ""
+    } else {
+        "; `resume` takes it up again"
     }
 }
 

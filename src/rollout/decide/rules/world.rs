@@ -1,7 +1,7 @@
 //! A small world to live in: routed objects, a clock, weather, people. No I/O, everything in a `Vec`.
 
 use crate::rollout::command::{Command, Verb, Wish};
-use crate::rollout::decide::{decide, declare};
+use crate::rollout::decide::{decide, declare, let_go};
 use crate::rollout::observation::{
     Aside, Decision, Frozen, GateAnswer, Lower, Mark, Observation, Routed, Routers, Seen, Turn,
 };
@@ -114,6 +114,8 @@ pub(crate) struct World {
     pub(crate) streams: BTreeMap<String, (u64, u64)>,
     /// Why no routed object can be read or written, if so.
     pub(crate) unreadable: Option<String>,
+    /// Whose the routed objects are, where they are another's.
+    pub(crate) claimed: Option<String>,
     /// An object that takes no writes.
     pub(crate) stuck: Option<usize>,
     pub(super) looked: Timestamp,
@@ -224,6 +226,7 @@ impl World {
             streams: BTreeMap::new(),
             looked: now,
             unreadable: None,
+            claimed: None,
             stuck: None,
             serial: 0,
             generation: 1,
@@ -293,6 +296,9 @@ impl World {
                     .collect();
                 let seen = Seen {
                     routers: match &self.unreadable {
+                        _ if self.claimed.is_some() => {
+                            Routers::Claimed(self.claimed.clone().unwrap_or_default())
+                        }
                         Some(why) => Routers::Unreadable(why.clone()),
                         None if lost => Routers::Unreadable("one of them says nothing".into()),
                         None => Routers::Read(routed.clone()),
@@ -341,6 +347,9 @@ impl World {
             }
         }
         self.status = decision.next.clone();
+        for name in &decision.detached {
+            self.release(name);
+        }
         for order in &decision.previews {
             let asides = self.objects.get_mut(&order.component).into_iter().flatten();
             for aside in asides.filter_map(|o| o.aside.as_mut()) {
@@ -369,12 +378,37 @@ impl World {
         decision
     }
 
+    /// As the shell does it: our marks come off, or it says why not.
+    fn release(&mut self, component: &str) {
+        let stuck = self.stuck;
+        let objects = self.objects.get_mut(component).into_iter().flatten();
+        let mut failed = None;
+        for (n, object) in objects.enumerate() {
+            if stuck == Some(n) {
+                failed = Some("one of them takes no writes");
+            } else {
+                object.stamp = None;
+            }
+        }
+        let orphan = !self.plan.names(component);
+        let_go(&mut self.status, (component, orphan), &[], failed);
+    }
+
     /// As the shell does it: each object goes down to the weight, and none up to it; once for each order.
     fn lower(&mut self, order: &Lower) {
         let stuck = self.stuck;
+        let known = self
+            .status
+            .component(&order.component)
+            .and_then(|c| c.mark.clone());
         let objects = self.objects.get_mut(&order.component).into_iter().flatten();
         for (n, object) in objects.enumerate() {
-            let done = object.stamp.as_ref().is_some_and(|mark| mark.id == order.id);
+            let emergency =
+                |mark: &Mark| mark.reason == Some(Reason::Emergency) && Some(&mark.id) > known.as_ref();
+            let kept = order.reason == Reason::OtherFailed
+                && object.weight <= order.weight
+                && object.stamp.as_ref().is_some_and(emergency);
+            let done = kept || object.stamp.as_ref().is_some_and(|mark| mark.id == order.id);
             let writable = matches!(object.lost, None | Some(Lost::InPart));
             if done || !writable || stuck == Some(n) {
                 continue;
