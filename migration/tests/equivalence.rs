@@ -23,6 +23,9 @@ mod given;
 mod guarded;
 #[path = "equivalence/scale.rs"]
 mod scale;
+#[path = "it/schema.rs"]
+#[allow(dead_code, reason = "other tests ask it more")]
+mod schema;
 #[path = "nginx/sets.rs"]
 mod sets;
 #[path = "model/support.rs"]
