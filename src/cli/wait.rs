@@ -71,14 +71,7 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
             } else if outcome.refused.iter().any(|name| name == component) {
                 Stand::Refused(said)
             } else {
-                let going = found
-                    .and_then(|c| c.letting_go.as_ref())
-                    .filter(|_| command.verb == Verb::Detach);
-                match (going, going.and_then(|going| going.message.as_ref())) {
-                    (None, _) => Stand::Done(said),
-                    (Some(_), None) => Stand::Waiting("let go; our marks are not off yet".to_owned()),
-                    (Some(_), Some(why)) => Stand::Waiting(format!("let go; our marks are still on: {why}")),
-                }
+                taken_up(command, found, said)
             };
         }
     }
@@ -136,6 +129,18 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         said
     };
     Stand::Refused(why)
+}
+
+/// How a command that was taken up stands: done, but for what is let go while our marks are on it.
+fn taken_up(command: &Command, found: Option<&ComponentStatus>, said: String) -> Stand {
+    let going = found.and_then(|c| c.letting_go.as_ref());
+    match going.filter(|_| command.verb == Verb::Detach) {
+        None => Stand::Done(said),
+        Some(going) => Stand::Waiting(going.message.as_ref().map_or_else(
+            || "let go; our marks are not off yet".to_owned(),
+            |why| format!("let go; our marks are still on: {why}"),
+        )),
+    }
 }
 
 /// What was answered beside where it goes: a warning, or what it calls off.

@@ -94,7 +94,7 @@ impl Desk<'_> {
             !c.weight.written.is_zero() || c.lowering.is_some() || c.intent.is_some() || has_testers;
         // And one whose marks have to come off stays until they are.
         let lets_go = c.letting_go.is_some() && c.definition.is_some();
-        (has_traffic && !c.detached || was_put_back && !c.detached || lets_go)
+        ((has_traffic || was_put_back) && !c.detached || lets_go)
             && !self.plan.names(&c.name)
             && !self.plan.released.iter().any(|p| p.name() == c.name)
     }

@@ -53,7 +53,7 @@ impl Desk<'_> {
         if c.state != State::RolledBack || !c.reason.is_rollback() {
             return false;
         }
-        let given = command.given_at().map(|at| at.as_millisecond());
+        let given = command.given_at().map(Timestamp::as_millisecond);
         let before = |at: Timestamp| given.is_some_and(|given| given < at.as_millisecond());
         match c.lowering.as_ref().filter(|order| order.reason.is_rollback()) {
             // What is decided in this very look waited beside the command, and their ids tell.
