@@ -5,7 +5,7 @@ use super::foreign::three;
 use super::world::{Weather, World, weight};
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::plan::Plan;
-use crate::rollout::reason::{Reason, State};
+use crate::rollout::reason::State;
 use crate::rollout::weight::Weight;
 use std::time::Duration;
 
