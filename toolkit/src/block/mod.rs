@@ -179,7 +179,7 @@ pub async fn block(args: &BlockArgs, place: &mut Place<'_>) -> Result<End, Troub
         }
     }
     let objects = [policy, binding];
-    say(place, args.dry_run, (before, stage), &blocked, &objects, &same)?;
+    say(place, args, (before, stage), &blocked, &objects, &same)?;
     Ok(End::Done)
 }
 
@@ -237,7 +237,7 @@ async fn by_webhook(args: &BlockArgs, picture: &Picture, place: &mut Place<'_>) 
         .filter(|(kind, _)| *kind != kinds::SECRET)
         .map(|(_, object)| object)
         .collect();
-    say(place, args.dry_run, (before, stage), &blocked, &shown, &done.same)?;
+    say(place, args, (before, stage), &blocked, &shown, &done.same)?;
     Ok(End::Done)
 }
 
@@ -305,12 +305,13 @@ fn blocked(args: &BlockArgs, picture: &Picture) -> Result<Blocked, Trouble> {
 
 fn say(
     place: &mut Place<'_>,
-    dry_run: bool,
+    args: &BlockArgs,
     (before, stage): (Option<Stage>, Stage),
     blocked: &Blocked,
     objects: &[Value],
     same: &[String],
 ) -> Result<(), Trouble> {
+    let dry_run = args.dry_run;
     if place.json {
         let whole = json!({
             "stage": stage.word(), "before": before.map(Stage::word), "dryRun": dry_run,
@@ -339,11 +340,30 @@ fn say(
     if stage < Stage::Deny && !dry_run {
         writeln!(
             place.out,
-            "next: gradual-rollout migrate block --mode {}",
-            stage.next().word()
+            "next: gradual-rollout migrate block --mode {}{}",
+            stage.next().word(),
+            again(args)
         )?;
     }
     Ok(())
+}
+
+/// The flags that the next stage needs too: what is left out of it is left alone no more.
+fn again(args: &BlockArgs) -> String {
+    let mut words = String::new();
+    let mut add = |flag: &str, values: &[String]| {
+        for value in values {
+            words.extend([" ", flag, " ", value]);
+        }
+    };
+    add("--class", &args.class);
+    add("--exempt-namespace", &args.exempt_namespace);
+    add("--exempt-user", &args.exempt_user);
+    add("--webhook-service", args.webhook_service.as_slice());
+    if args.without_class {
+        words.push_str(" --without-class");
+    }
+    words
 }
 
 const fn meaning(stage: Stage) -> &'static str {

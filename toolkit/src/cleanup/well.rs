@@ -43,13 +43,14 @@ pub fn blockers<'a>(all: &'a [Finding], one: &One, standing: &Standing) -> Vec<&
         }
     }
     let about = |finding: &&Finding| {
-        // A certificate that is missing is one of some hosts of a Gateway.
+        // A certificate that is missing, or ended, is one of some hosts of a Gateway.
         let others = || {
             let mut all = strange.iter();
             all.any(|credential| finding.message.contains(&format!("/{credential}, which")))
         };
         let at_gateway = gateways.contains(&finding.object)
-            && !(finding.code == "VALIDATE-CERTIFICATE-MISSING" && others());
+            && !(["VALIDATE-CERTIFICATE-MISSING", "VALIDATE-CERTIFICATE-ENDED"].contains(&finding.code)
+                && others());
         finding.severity == Severity::Blocker && (at_gateway || names.contains(&finding.object))
     };
     all.iter().filter(about).collect()

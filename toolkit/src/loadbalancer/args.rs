@@ -17,7 +17,8 @@ pub enum LoadBalancerVerb {
 Writes the path through the gateway and leaves the load balancer alone: both serve. Every port is kept: HTTP by host
 (the first has the domain, the others PORT.DOMAIN), TLS that the pods end by name, anything else by port, which the
 gateway's Service must have. Hosts, paths and bodies are passed on as they are, without a time limit. Source ranges of
-the load balancer become an AuthorizationPolicy, or it is refused.
+the load balancer become an AuthorizationPolicy, or it is refused; also where a Service of the gateway has not
+externalTrafficPolicy Local, unless CLIENT-ADDRESS is accepted.
 
 Then move clients or DNS, and watch. Only with --release-address, in a later run, the Service becomes a NodePort: the
 provider may give its address to somebody else, so that step cannot be taken back for certain. It is not taken while a
@@ -63,13 +64,8 @@ pub struct MigrateArgs {
     /// The port of the nodes for a port [default: the one it has]; may be repeated
     #[arg(long, value_name = "PORT=NODEPORT", requires = "release_address")]
     pub nodeport: Vec<String>,
-    /// Give the address up although this was found; may be repeated, or a list by comma
-    #[arg(
-        long,
-        value_name = "CODE",
-        value_delimiter = ',',
-        requires = "release_address"
-    )]
+    /// Go on although this was found; may be repeated, or a list by comma
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
     pub accept: Vec<String>,
     /// Ask the API server whether it would take everything, and write nothing
     #[arg(long)]

@@ -3,7 +3,7 @@
 
 use super::args::MigrateArgs;
 use super::plan::Plan;
-use super::service;
+use super::{clients, service};
 use crate::cleanup::names::{self, Leads};
 use crate::finding::{Finding, Severity};
 use crate::see;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 const LEADS: &str = "RELEASE-NAME-LEADS-TO-BALANCER";
 const UNKNOWN: &str = "RELEASE-NAME-UNKNOWN";
-const ACCEPTABLE: [&str; 2] = [LEADS, UNKNOWN];
+const ACCEPTABLE: [&str; 3] = [clients::CODE, LEADS, UNKNOWN];
 
 /// Names that external-dns keeps for a Service.
 const NAMED: &str = "external-dns.alpha.kubernetes.io/hostname";
@@ -21,6 +21,14 @@ const NAMED: &str = "external-dns.alpha.kubernetes.io/hostname";
 /// Codes as typed.
 pub(super) fn accepted(args: &MigrateArgs) -> Result<Vec<String>, Trouble> {
     let codes: Vec<String> = args.accept.iter().map(|code| code.to_ascii_uppercase()).collect();
+    if let Some(early) = codes
+        .iter()
+        .find(|code| [LEADS, UNKNOWN].contains(&code.as_str()) && !args.release_address)
+    {
+        return Err(Trouble::Usage(format!(
+            "--accept {early}: it is about giving the address up; say it with --release-address"
+        )));
+    }
     match codes.iter().find(|code| !ACCEPTABLE.contains(&code.as_str())) {
         Some(wrong) => Err(Trouble::Usage(format!(
             "--accept {wrong:?}: what may be accepted is {}",

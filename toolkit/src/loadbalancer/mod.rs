@@ -1,6 +1,7 @@
 //! `loadbalancer migrate` and `undo`: a Service's load balancer is replaced by the gateway, port by port.
 
 mod args;
+pub(crate) mod clients;
 mod leaving;
 mod plan;
 mod service;
@@ -13,6 +14,7 @@ use crate::batch;
 use crate::cleanup::names::fronts;
 use crate::finding::{self, Finding};
 use crate::place::Place;
+use crate::preflight::certificate::Certificate;
 use crate::put;
 use crate::secret;
 use crate::see::{self, entries, items, kinds, text};
@@ -57,8 +59,17 @@ async fn find(place: &Place<'_>, name: &str) -> Result<Value, Trouble> {
         .ok_or_else(|| Trouble::Refused(format!("there is no Service {namespace}/{name}")))
 }
 
+/// What was typed, and what belongs to it.
+struct Wished {
+    wishes: Wishes,
+    /// The certificate, where one is named.
+    certificate: Option<Certificate>,
+    /// Its copy, where it has to be copied.
+    copy: Option<Value>,
+}
+
 /// What was typed, and the copy of the certificate.
-async fn wishes(args: &MigrateArgs, place: &Place<'_>) -> Result<(Wishes, Option<Value>), Trouble> {
+async fn wishes(args: &MigrateArgs, place: &Place<'_>) -> Result<Wished, Trouble> {
     let mut selector = Vec::new();
     for pair in &args.gateway_selector {
         let (label, value) = pair
@@ -76,25 +87,37 @@ async fn wishes(args: &MigrateArgs, place: &Place<'_>) -> Result<(Wishes, Option
         secret: None,
     };
     let Some(certificate) = &args.certificate else {
-        return Ok((wishes, None));
+        return Ok(Wished {
+            wishes,
+            certificate: None,
+            copy: None,
+        });
     };
     let (namespace, name) = certificate
         .split_once('/')
         .ok_or_else(|| Trouble::Usage(format!("--certificate {certificate:?} is not NAMESPACE/NAME")))?;
     let source = see::get(&place.client, kinds::SECRET, Some(namespace), name).await?;
     let source = source.ok_or_else(|| Trouble::Refused(format!("there is no Secret {certificate}")))?;
-    crate::preflight::certificate::Certificate::of(&source)
+    let read = Certificate::usable(&source, (place.now)())
         .map_err(|why| Trouble::Refused(format!("Secret {certificate} cannot be used: {why}")))?;
     if namespace == args.gateway_namespace {
         wishes.secret = Some(name.to_owned());
-        return Ok((wishes, None));
+        return Ok(Wished {
+            wishes,
+            certificate: Some(read),
+            copy: None,
+        });
     }
     let own = place.namespace.clone().unwrap_or_default();
     let copied = plan::shared(&own, &args.service);
     let labels = plan::labels(&own, &args.service);
     let copy = secret::copy(&source, &args.gateway_namespace, &copied, &labels);
     wishes.secret = Some(copied);
-    Ok((wishes, Some(copy)))
+    Ok(Wished {
+        wishes,
+        certificate: Some(read),
+        copy: Some(copy),
+    })
 }
 
 /// The Services in front of the gateway's pods.
@@ -198,9 +221,14 @@ async fn migrate(args: &MigrateArgs, place: &mut Place<'_>) -> Result<End, Troub
             }
         )));
     }
-    let (wishes, copy) = wishes(args, place).await?;
+    let Wished {
+        wishes,
+        certificate,
+        copy,
+    } = wishes(args, place).await?;
     let found = gateways(&wishes, place).await?;
-    let plan = plan::plan(&service, &wishes, &found.iter().collect::<Vec<_>>())?;
+    let found: Vec<&Value> = found.iter().collect();
+    let mut plan = plan::plan(&service, &wishes, &found)?;
     rivals(&plan, &wishes, &service, place).await?;
     let hosts: Vec<String> = plan.ports.iter().filter_map(|(_, host)| host.clone()).collect();
     let namespace = see::namespace(&service);
@@ -208,6 +236,21 @@ async fn migrate(args: &MigrateArgs, place: &mut Place<'_>) -> Result<End, Troub
     let advice = "take it away there, or give the port another (--domain, --host)";
     tenants::none(&hosts, namespace, tenant, advice, &place.client).await?;
     lost(&plan, &service, place).await?;
+    if let Some(finding) = clients::finding(&service, &plan.objects, &found) {
+        if !accepted.iter().any(|code| code == finding.code) {
+            return stays(place, &service, &[finding]);
+        }
+        plan.warnings
+            .push(format!("accepted: {}: {}", finding.object, finding.message));
+    }
+    if let Some(certificate) = &certificate {
+        let ended = plan
+            .ports
+            .iter()
+            .filter(|(port, _)| port.protocol == Protocol::Http);
+        let hosts = ended.filter_map(|(_, host)| host.as_deref());
+        plan.warnings.extend(certificate.short(hosts, (place.now)()));
+    }
     let mut objects = Vec::new();
     // What the Service is while it is a load balancer is what it comes back as: whom it lets in may change before it gives
     // its address up.

@@ -2,10 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
+
+/// One that ends sooner is said to.
+pub(crate) const SOON: SignedDuration = SignedDuration::from_hours(24 * 14);
 
 /// The first certificate of a chain, which is the server's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,34 @@ impl Certificate {
             .decode(encoded)
             .map_err(|error| format!("tls.crt is no base64: {error}"))?;
         Self::read(&text)
+    }
+
+    /// The one in a Secret, as long as it lasts; why it cannot be used.
+    pub(crate) fn usable(secret: &Value, now: Timestamp) -> Result<Self, String> {
+        let read = Self::of(secret)?;
+        if read.ends <= now {
+            return Err(format!(
+                "its certificate ended {}, and clients take none that ended; renew it first",
+                read.ends
+            ));
+        }
+        Ok(read)
+    }
+
+    /// In what it falls short for some hosts: a line each.
+    pub(crate) fn short<'a>(&self, hosts: impl Iterator<Item = &'a str>, now: Timestamp) -> Vec<String> {
+        let uncovered: Vec<&str> = hosts.filter(|host| !self.covers(host)).collect();
+        let mut says = Vec::new();
+        if !uncovered.is_empty() {
+            says.push(format!(
+                "the certificate has not the names {}",
+                uncovered.join(", ")
+            ));
+        }
+        if self.ends.duration_since(now) < SOON {
+            says.push(format!("the certificate ends {}", self.ends));
+        }
+        says
     }
 
     fn read(text: &[u8]) -> Result<Self, String> {

@@ -187,6 +187,9 @@ codes! {
     GATEWAY_FAMILY "GATEWAY-FAMILY" Warning "gateway"
         "nginx has addresses of a family (IPv4, IPv6) that the gateway's Service has not."
         "add the family to the gateway's Service, lest clients that have no other lose every host";
+    GATEWAY_CLIENT_ADDRESS "GATEWAY-CLIENT-ADDRESS" Warning "gateway"
+        "Lists of client addresses are to be kept by the gateway, whose Service has not externalTrafficPolicy Local: it may see the addresses of nodes instead."
+        "set externalTrafficPolicy: Local, or have it told by PROXY protocol or numTrustedProxies, and test from outside";
     GATEWAY_HOST_TAKEN "GATEWAY-HOST-TAKEN" Blocker "gateway"
         "Another Gateway of the same pods has a TLS server for the host and port: Istio would skip ours, whole."
         "remove the host from that Gateway, or name it with --gateway";

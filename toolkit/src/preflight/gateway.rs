@@ -5,6 +5,7 @@ use super::code;
 use super::controller::{Controller, ready};
 use super::picture::Picture;
 use crate::finding::Finding;
+use crate::loadbalancer::clients::keeps;
 use crate::see::{self, entries, items, text};
 use gradual_rollout_migration::convert::Options;
 use serde_json::Value;
@@ -50,6 +51,7 @@ pub(super) fn check(
         found,
     );
     families(picture, controllers, &services, found);
+    addresses(picture, controllers, &services, found);
     conflicts(picture, controllers, &pods, &services, found);
     taken(picture, hosts, options, found);
     routed(picture, hosts, found);
@@ -150,6 +152,44 @@ fn families(
             );
             found.push(code::GATEWAY_FAMILY.at(see::object(first), says));
         }
+    }
+}
+
+/// Lists of addresses that the gateway is to keep, where its Service may hide those of clients.
+fn addresses(
+    picture: &Picture,
+    controllers: &[Controller<'_>],
+    services: &[&Value],
+    found: &mut Vec<Finding>,
+) {
+    const LISTS: [&str; 3] = [
+        "whitelist-source-range",
+        "allowlist-source-range",
+        "denylist-source-range",
+    ];
+    let prefixes: BTreeSet<&str> = controllers.iter().map(Controller::prefix).collect();
+    let lists = |ingress: &&Value| {
+        prefixes.iter().any(|prefix| {
+            let mut all = LISTS.iter().map(|list| format!("{prefix}/{list}"));
+            all.any(|list| see::annotation(ingress, &list).is_some())
+        })
+    };
+    let own = |service: &&Value| services.iter().any(|known| std::ptr::eq(*known, *service));
+    let ranges = |service: &&Value| {
+        let mut all = items(service, "/spec/loadBalancerSourceRanges");
+        text(service, "/spec/type") == Some("LoadBalancer") && all.next().is_some() && !own(service)
+    };
+    let ingresses = picture.of("Ingress").iter().filter(lists);
+    let balancers = picture.of("Service").iter().filter(ranges);
+    let named: Vec<String> = ingresses.chain(balancers).map(see::object).collect();
+    let outside = |service: &&&Value| text(service, "/spec/type").is_some_and(|kind| kind != "ClusterIP");
+    let hiding = services.iter().filter(outside).filter(|service| !keeps(service));
+    for service in hiding.filter(|_| !named.is_empty()) {
+        let says = format!(
+            "it has not externalTrafficPolicy Local, and these have lists: {}",
+            super::ingress::named(&named)
+        );
+        found.push(code::GATEWAY_CLIENT_ADDRESS.at(see::object(service), says));
     }
 }
 

@@ -24,6 +24,9 @@ use tokio_rustls::client::TlsStream;
 /// Who asks.
 const AGENT: &str = concat!("gradual-rollout-probe/", env!("CARGO_PKG_VERSION"));
 
+/// What HTTP/2 is called in a handshake.
+const H2: &[u8] = b"h2";
+
 /// What is asked.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
@@ -387,6 +390,12 @@ impl<'a> Client<'a> {
         let sender = match question.scheme {
             Scheme::Https => {
                 let secured = secure(self.side, &self.tls, &question.name, self.limit).await?;
+                // Envoy hears HTTP/2 from whoever speaks it; clients speak it only where it was agreed on.
+                if self.two && secured.stream.get_ref().1.alpn_protocol() != Some(H2) {
+                    return Err(Outcome::Refused(
+                        "HTTP/2 was not agreed on in the handshake (ALPN)".to_owned(),
+                    ));
+                }
                 shake(TokioIo::new(secured.stream), self.two, &mut driver)
                     .await
                     .map_err(shaken)?

@@ -88,7 +88,7 @@ codes! {
         "The gateway serves a host that nobody has, and nginx does not."
         "look for a VirtualService with the host *";
     HTTP_2 "PROBE-HTTP2" Blocker
-        "HTTP/2 is spoken by nginx and not by the gateway."
+        "HTTP/2 is spoken by nginx and not by the gateway, or not agreed on with it in the handshake (ALPN)."
         "see that the Gateway's server is HTTPS, and that nothing switches HTTP/2 off";
     WEBSOCKET "PROBE-WEBSOCKET" Blocker
         "A request to upgrade to WebSocket is answered differently."

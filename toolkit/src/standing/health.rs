@@ -9,9 +9,11 @@ use crate::canaries;
 use crate::cluster::{self, Cluster, meta};
 use crate::finding::{Finding, Severity};
 use crate::marks;
+use crate::preflight::certificate::{Certificate, SOON};
 use crate::rollback::plan::named;
 use crate::trouble::Trouble;
 use gradual_rollout_migration::input::Key;
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,8 +39,8 @@ fn unseen(object: String, what: &str, why: &str) -> Finding {
 }
 
 /// Everything that is not well.
-pub async fn check(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>, Trouble> {
-    let mut findings = gateways(cluster, standing).await?;
+pub async fn check(cluster: &Cluster, standing: &Standing, now: Timestamp) -> Result<Vec<Finding>, Trouble> {
+    let mut findings = gateways(cluster, standing, now).await?;
     findings.extend(copies(cluster, standing).await?);
     findings.extend(backends(cluster, standing).await?);
     findings.extend(twice(standing));
@@ -47,7 +49,7 @@ pub async fn check(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding
 }
 
 /// Gateways without a pod that is ready, or without a certificate that they show.
-async fn gateways(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>, Trouble> {
+async fn gateways(cluster: &Cluster, standing: &Standing, now: Timestamp) -> Result<Vec<Finding>, Trouble> {
     let mut findings = Vec::new();
     for gateway in standing.live.all(&cluster::GATEWAY) {
         let namespace = meta(gateway, "namespace");
@@ -97,29 +99,86 @@ async fn gateways(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>
         if homes.is_empty() {
             homes.insert(namespace.to_owned());
         }
-        for credential in gateway::credentials(gateway) {
+        for (credential, hosts) in gateway::showing(gateway) {
             for home in &homes {
-                findings.extend(certificate(cluster, standing, &object, home, &credential).await?);
+                let at = (home.as_str(), credential.as_str());
+                match certificate(cluster, standing, &object, at).await? {
+                    Shown::Here(secret) => findings.extend(shows(&object, at, &secret, &hosts, now)),
+                    Shown::Wrong(finding) => findings.push(finding),
+                }
             }
         }
     }
     Ok(findings)
 }
 
-/// Whether a certificate that a Gateway shows is where its pods read it.
+/// A certificate where it is shown.
+enum Shown {
+    /// Its Secret.
+    Here(Value),
+    /// It is not there, or may not be looked at.
+    Wrong(Finding),
+}
+
+/// In what a certificate that is shown falls short. One that cannot be read is none of ours to judge.
+fn shows(
+    gateway: &str,
+    (home, credential): (&str, &str),
+    secret: &Value,
+    hosts: &BTreeSet<String>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    const RENEW: &str = "have it renewed, then copied: migrate apply --all --secrets-only, or what made the Gateway (tenant, loadbalancer) again";
+    let Ok(read) = Certificate::of(secret) else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    let mut say = |code, severity, message: String, remedy: &str| {
+        findings.push(finding(code, severity, gateway.to_owned(), message, remedy));
+    };
+    if read.ends <= now {
+        let said = format!(
+            "it shows the certificate {home}/{credential}, which ended {}: clients refuse its hosts",
+            read.ends
+        );
+        say("VALIDATE-CERTIFICATE-ENDED", Severity::Blocker, said, RENEW);
+    } else if read.ends.duration_since(now) < SOON {
+        let said = format!(
+            "it shows the certificate {home}/{credential}, which ends {}",
+            read.ends
+        );
+        say("VALIDATE-CERTIFICATE-ENDS", Severity::Warning, said, RENEW);
+    }
+    let uncovered: Vec<&str> = hosts
+        .iter()
+        .map(String::as_str)
+        .filter(|host| !read.covers(host))
+        .collect();
+    if !uncovered.is_empty() {
+        let said = format!(
+            "it shows the certificate {home}/{credential}, which has not the names {}",
+            uncovered.join(", ")
+        );
+        let remedy =
+            "have one issued with these names, or name another (--certificate; spec.tls of the Ingress)";
+        say("VALIDATE-CERTIFICATE-NAMES", Severity::Warning, said, remedy);
+    }
+    findings
+}
+
+/// A certificate that a Gateway shows, where its pods read it.
 async fn certificate(
     cluster: &Cluster,
     standing: &Standing,
     gateway: &str,
-    home: &str,
-    credential: &str,
-) -> Result<Option<Finding>, Trouble> {
-    if standing.live.get(&cluster::SECRET, home, credential).is_some() {
-        return Ok(None);
+    (home, credential): (&str, &str),
+) -> Result<Shown, Trouble> {
+    if let Some(secret) = standing.live.get(&cluster::SECRET, home, credential) {
+        return Ok(Shown::Here(secret.clone()));
     }
     match cluster.get(&cluster::SECRET, home, credential).await {
-        Ok(Some(_)) => Ok(None),
-        Ok(None) => Ok(Some(finding(
+        Ok(Some(secret)) => Ok(Shown::Here(secret)),
+        Ok(None) => Ok(Shown::Wrong(finding(
             "VALIDATE-CERTIFICATE-MISSING",
             Severity::Blocker,
             gateway.to_owned(),
@@ -128,7 +187,7 @@ async fn certificate(
             ),
             "write it anew: migrate apply --all --secrets-only, or what made the Gateway (tenant, loadbalancer) again",
         ))),
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Some(unseen(
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Shown::Wrong(unseen(
             gateway.to_owned(),
             &format!("its certificate {home}/{credential}"),
             &status.message,

@@ -57,7 +57,9 @@ ResourceQuota without load balancers, a NetworkPolicy that lets in the tenant's 
 ingress-nginx, with --mesh an AuthorizationPolicy, and the Gateway NAME-gateway, whose hosts only VirtualServices of the
 tenant may use. Refuses hosts that another namespace has. Without a certificate the hosts are served in clear. Where the
 pods of nginx or of the gateway are in the network of their nodes (hostNetwork) most networks do not know them by their
-labels: then the addresses that they call from have to be named with --allow-cidr.
+labels: then the addresses that they call from have to be named with --allow-cidr. A second run has to name everything
+again: hosts that the Gateway has and callers that the isolation lets in are not taken away unless it is accepted, as
+TENANT-HOST-LOST and TENANT-CALLER-LOST.
 
 Examples:
   gradual-rollout migrate tenant create ada --domain cloud.sealos.io --certificate ns-ada/ada-tls
@@ -71,6 +73,9 @@ pub struct CreateArgs {
     /// What it is made with.
     #[command(flatten)]
     pub shape: Shape,
+    /// Take away what was found to be lost; may be repeated, or a list by comma
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    pub accept: Vec<String>,
     /// Ask the API server whether it would take everything, and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -135,7 +140,8 @@ pub struct CheckArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Deletes what `create` wrote, the Gateway first and the isolation last. The namespace, with everything that the tenant
-has in it, is deleted only with --namespace-too, and only if `create` made it.
+has in it, is deleted only with --namespace-too, and only if `create` made it. What serves hosts behind the Gateway, or from
+the namespace that goes, is named, and nothing is deleted unless that is accepted, as TENANT-IN-USE.
 
 Examples:
   gradual-rollout migrate tenant delete ada --dry-run
@@ -153,6 +159,9 @@ pub struct DeleteArgs {
     /// Delete the namespace, and everything in it, for good
     #[arg(long)]
     pub namespace_too: bool,
+    /// Delete although this was found; may be repeated, or a list by comma
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    pub accept: Vec<String>,
     /// Say what would be deleted, and delete nothing
     #[arg(long)]
     pub dry_run: bool,

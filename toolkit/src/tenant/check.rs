@@ -24,6 +24,7 @@ pub(super) async fn run(args: &CheckArgs, place: &mut Place<'_>) -> Result<End, 
         tenant,
         copy,
         shut_out,
+        ..
     } = completed(&args.shape, place).await?;
     let mut found: Vec<Finding> = shut_out.into_iter().collect();
     if let Some(wanted) = &copy {

@@ -3,6 +3,7 @@
 
 mod args;
 mod check;
+mod losing;
 mod network;
 mod objects;
 mod request;
@@ -11,11 +12,12 @@ pub(crate) mod rivals;
 pub use args::{CheckArgs, CreateArgs, DeleteArgs, Shape, TenantVerb};
 
 use crate::batch;
-use crate::finding::Finding;
+use crate::finding::{self, Finding};
 use crate::place::Place;
 use crate::preflight::certificate::Certificate;
 use crate::preflight::controller;
 use crate::preflight::picture::Picture;
+use crate::put;
 use crate::secret;
 use crate::see::{self, items, kinds, text};
 use crate::trouble::{End, Trouble};
@@ -122,7 +124,9 @@ fn tenant(shape: &Shape) -> Result<Tenant, Trouble> {
 /// A tenant, and what the cluster says of it.
 struct Completed {
     tenant: Tenant,
-    /// The certificate, as it is copied.
+    /// The certificate that is named.
+    source: Option<Value>,
+    /// The certificate, as it is copied; none where it is where the gateway reads it, or there is none.
     copy: Option<Value>,
     /// That nginx or the gateway would be shut out.
     shut_out: Option<Finding>,
@@ -142,20 +146,21 @@ async fn completed(shape: &Shape, place: &Place<'_>) -> Result<Completed, Troubl
         }
     }
     tenant.callers.sort();
-    let copy = certificate(shape, &mut tenant, place).await?;
+    let (source, copy) = certificate(shape, &mut tenant, place).await?;
     Ok(Completed {
         tenant,
+        source,
         copy,
         shut_out,
     })
 }
 
-/// The certificate of a tenant, as it is copied; none where it is where the gateway reads it, or there is none.
+/// The certificate that is named for a tenant, and as it is copied.
 async fn certificate(
     shape: &Shape,
     tenant: &mut Tenant,
     place: &Place<'_>,
-) -> Result<Option<Value>, Trouble> {
+) -> Result<(Option<Value>, Option<Value>), Trouble> {
     let gateways = tenant.gateway_namespace.clone();
     if let Some(certificate) = &shape.certificate {
         let (namespace, name) = certificate
@@ -165,11 +170,11 @@ async fn certificate(
         let source = source.ok_or_else(|| Trouble::Refused(format!("there is no Secret {certificate}")))?;
         if namespace == gateways {
             tenant.secret = Some(name.to_owned());
-            return Ok(None);
+            return Ok((Some(source), None));
         }
         tenant.secret = Some(tenant.secret_name());
         let copy = secret::copy(&source, &gateways, &tenant.secret_name(), &tenant.labels());
-        return Ok(Some(copy));
+        return Ok((Some(source), Some(copy)));
     }
     let usual = tenant.secret_name();
     if see::get(&place.client, kinds::SECRET, Some(&gateways), &usual)
@@ -178,7 +183,7 @@ async fn certificate(
     {
         tenant.secret = Some(usual);
     }
-    Ok(None)
+    Ok((None, None))
 }
 
 /// Ingresses of the tenant's own whose hosts `apply` would open with TLS at its Gateway, while the tenant's has them too.
@@ -209,28 +214,56 @@ async fn twice(tenant: &Tenant, place: &Place<'_>) -> Result<Option<String>, Tro
     Ok(None)
 }
 
+/// Tells why a tenant stays as it is: nothing was done.
+fn stays(place: &mut Place<'_>, tenant: &str, done: &str, findings: &[Finding]) -> Result<End, Trouble> {
+    if place.json {
+        let whole = json!({"tenant": tenant, (done): [], "findings": findings});
+        batch::say(place, &whole, &[])?;
+    } else {
+        finding::write(place.err, findings)?;
+        writeln!(place.out, "tenant {tenant} stays as it is")?;
+    }
+    Ok(End::Refused)
+}
+
+/// That a policy of sidecars stays as it was, where the tenant is made without them.
+async fn left_behind(tenant: &Tenant, place: &Place<'_>) -> Result<Option<String>, Trouble> {
+    let (kind, wanted) = tenant.for_sidecars();
+    if tenant.mesh {
+        return Ok(None);
+    }
+    let within = Some(see::namespace(&wanted));
+    let there = match see::list(&place.client, kind, within, &kube::api::ListParams::default()).await? {
+        see::Listed::Here(found) => found,
+        see::Listed::NotServed | see::Listed::Forbidden(_) => Vec::new(),
+    };
+    let there = there
+        .iter()
+        .find(|object| see::name(object) == see::name(&wanted));
+    let there = there.filter(|object| put::is_ours(object) && object.get("spec") != wanted.get("spec"));
+    Ok(there.map(|there| {
+        format!(
+            "warning: {} was made with --mesh and stays as it is, so what the NetworkPolicy lets in may be refused by sidecars; say --mesh too",
+            see::object(there)
+        )
+    }))
+}
+
 /// What should be known of the tenant's certificate.
-fn warnings(args: &CreateArgs, tenant: &Tenant, copy: Option<&Value>) -> Result<Vec<String>, Trouble> {
+fn warnings(
+    args: &CreateArgs,
+    tenant: &Tenant,
+    source: Option<&Value>,
+    now: jiff::Timestamp,
+) -> Result<Vec<String>, Trouble> {
     let mut says = Vec::new();
-    if let Some(copy) = copy {
-        let read = Certificate::of(copy).map_err(|why| {
-            Trouble::Refused(format!(
-                "Secret {} cannot be used: {why}",
-                args.shape.certificate.as_deref().unwrap_or_default()
-            ))
-        })?;
-        let uncovered: Vec<&str> = tenant
-            .hosts
-            .iter()
-            .map(String::as_str)
-            .filter(|host| !read.covers(host))
-            .collect();
-        if !uncovered.is_empty() {
-            says.push(format!(
-                "warning: the certificate has not the names {}",
-                uncovered.join(", ")
-            ));
-        }
+    if let Some(source) = source {
+        let named = args.shape.certificate.as_deref().unwrap_or_default();
+        let read = Certificate::usable(source, now)
+            .map_err(|why| Trouble::Refused(format!("Secret {named} cannot be used: {why}")))?;
+        let hosts = tenant.hosts.iter().map(String::as_str);
+        let short = read.short(hosts, now).into_iter();
+        says.extend(short.map(|short| format!("warning: {short}")));
     }
     if tenant.secret.is_none() {
         says.push(format!(
@@ -243,8 +276,10 @@ fn warnings(args: &CreateArgs, tenant: &Tenant, copy: Option<&Value>) -> Result<
 }
 
 async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let accepted = losing::accepted(&args.accept, &[losing::HOST, losing::CALLER])?;
     let Completed {
         tenant,
+        source,
         copy,
         shut_out,
     } = completed(&args.shape, place).await?;
@@ -266,7 +301,7 @@ async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble
     if let Some(why) = twice(&tenant, place).await? {
         return Err(Trouble::Refused(why));
     }
-    let mut says = warnings(args, &tenant, copy.as_ref())?;
+    let mut says = warnings(args, &tenant, source.as_ref(), (place.now)())?;
     let there = see::get(&place.client, kinds::NAMESPACE, None, &tenant.namespace).await?;
     let mut objects = Vec::new();
     if there.is_none() {
@@ -292,6 +327,12 @@ async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble
             tenant.name
         )));
     }
+    let losses = losing::by_create(&tenant, &accepted, place).await?;
+    if !losses.refused.is_empty() {
+        return stays(place, &tenant.name, "written", &losses.refused);
+    }
+    says.extend(losses.accepted);
+    says.extend(left_behind(&tenant, place).await?);
     // In a namespace that is not there yet the API server takes nothing, not even for a trial.
     let tried = if args.dry_run && there.is_none() {
         1
@@ -307,11 +348,26 @@ async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble
     if !args.dry_run && done.trouble.is_none() {
         says.extend(rivals::again(&tenant, &objects, &done, &place.client).await?);
     }
-    let word = if args.dry_run {
-        "would be written"
-    } else {
-        "written"
-    };
+    report(
+        place,
+        args.dry_run,
+        &tenant,
+        &done,
+        objects.get(tried..).unwrap_or_default(),
+        &says,
+    )?;
+    done.end(place, "written")
+}
+
+fn report(
+    place: &mut Place<'_>,
+    dry_run: bool,
+    tenant: &Tenant,
+    done: &batch::Done,
+    untried: &[(see::Kind, Value)],
+    says: &[String],
+) -> Result<(), Trouble> {
+    let word = if dry_run { "would be written" } else { "written" };
     let mut lines: Vec<String> = done
         .done
         .iter()
@@ -330,18 +386,16 @@ async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble
         .filter(|object| !done.same.contains(object))
         .collect();
     lines.extend(
-        objects
+        untried
             .iter()
-            .skip(tried)
             .map(|(_, object)| format!("{word}, untried: {}", see::object(object))),
     );
     lines.extend(says.iter().cloned());
     let whole = json!({
-        "tenant": tenant.name, "namespace": tenant.namespace, "hosts": tenant.hosts, "dryRun": args.dry_run,
+        "tenant": tenant.name, "namespace": tenant.namespace, "hosts": tenant.hosts, "dryRun": dry_run,
         "written": written, "same": done.same, "left": done.left, "warnings": says,
     });
-    batch::say(place, &whole, &lines)?;
-    done.end(place, "written")
+    batch::say(place, &whole, &lines)
 }
 
 async fn delete(args: &DeleteArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
@@ -349,12 +403,13 @@ async fn delete(args: &DeleteArgs, place: &mut Place<'_>) -> Result<End, Trouble
     let labelled = kube::api::ListParams::default().labels(&format!(
         "{TENANT}={},{}={}",
         args.name,
-        crate::put::MANAGED_BY.0,
-        crate::put::MANAGED_BY.1
+        put::MANAGED_BY.0,
+        put::MANAGED_BY.1
     ));
     if !is_label(&namespace) {
         return Err(Trouble::Usage(format!("{:?} is no tenant's name", args.name)));
     }
+    let accepted = losing::accepted(&args.accept, &[losing::IN_USE])?;
     let mut objects = Vec::new();
     // What lets clients in goes first, what keeps others out last.
     for (kind, within) in [
@@ -408,18 +463,26 @@ async fn delete(args: &DeleteArgs, place: &mut Place<'_>) -> Result<End, Trouble
             args.name, args.name
         )));
     }
+    let losses = losing::by_delete(&args.name, &namespace, args.namespace_too, &accepted, place).await?;
+    if !losses.refused.is_empty() {
+        return stays(place, &args.name, "deleted", &losses.refused);
+    }
     let done = batch::delete(&place.client, &objects, args.dry_run).await;
     let word = if args.dry_run {
         "would be deleted"
     } else {
         "deleted"
     };
-    let lines: Vec<String> = done
+    let mut lines: Vec<String> = done
         .done
         .iter()
         .map(|object| format!("{word}: {object}"))
         .collect();
-    let whole = json!({"tenant": args.name, "dryRun": args.dry_run, "deleted": done.done, "left": done.left});
+    lines.extend(losses.accepted.iter().cloned());
+    let whole = json!({
+        "tenant": args.name, "dryRun": args.dry_run, "deleted": done.done, "left": done.left,
+        "warnings": losses.accepted,
+    });
     batch::say(place, &whole, &lines)?;
     done.end(place, "deleted")
 }

@@ -69,10 +69,15 @@ impl Tenant {
             (kinds::NETWORK_POLICY, self.network_policy()),
         ];
         if self.mesh {
-            all.push((kinds::AUTHORIZATION, self.authorization()));
+            all.push(self.for_sidecars());
         }
         all.push((kinds::GATEWAY, self.gateway()));
         all
+    }
+
+    /// What is written only where there are sidecars.
+    pub(super) fn for_sidecars(&self) -> (Kind, Value) {
+        (kinds::AUTHORIZATION, self.authorization())
     }
 
     fn quota(&self) -> Value {

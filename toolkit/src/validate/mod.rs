@@ -88,7 +88,7 @@ pub async fn findings(
         }
         .to_owned(),
     }));
-    findings.extend(health::check(cluster, standing).await?);
+    findings.extend(health::check(cluster, standing, (place.now)()).await?);
     findings.extend(block::lasting(&place.client, (place.now)()).await?);
     Ok(findings)
 }

@@ -65,7 +65,7 @@ async fn what_is_written_for_tenants_and_load_balancers_fits_istios_own_definiti
         &store,
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "istio-system", "name": "edge"},
-            "spec": {"selector": {"istio": "ingressgateway"}, "ports": [
+            "spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "selector": {"istio": "ingressgateway"}, "ports": [
                 {"name": "a", "port": 80}, {"name": "b", "port": 443}, {"name": "c", "port": 5432},
             ]},
         }),

@@ -45,7 +45,7 @@ async fn what_tenants_and_load_balancers_have_is_neither_changed_nor_deleted_by_
         &store,
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "istio-system", "name": "edge"},
-            "spec": {"selector": {"istio": "ingressgateway"}, "ports": [
+            "spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "selector": {"istio": "ingressgateway"}, "ports": [
                 {"name": "a", "port": 80, "targetPort": 8080}, {"name": "b", "port": 443, "targetPort": 8443},
             ]},
         }),

@@ -3,9 +3,12 @@
 use crate::apply::{ING, VS, tenants};
 use crate::objects::{deployment, ingress, service};
 use crate::support::{Said, migrate};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
 use gradual_rollout_toolkit::trouble::End;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 fn show(said: &Said) {
     println!("{}{}{:?}\n", said.err, said.out, said.end);
@@ -211,6 +214,68 @@ async fn a_tenant_with_a_certificate_is_well_as_its_secret_is_beside_the_gateway
     let said = migrate(&store, &clock, &["validate"]).await;
     assert!(said.err.contains("VALIDATE-CERTIFICATE-MISSING"), "{}", said.err);
     assert!(said.err.contains("istio-system/bob-tls-cert"), "{}", said.err);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_shown_and_ended_or_is_for_others_is_told() {
+    let (store, clock) = tenants(&["ns-a"]);
+    gateway_pod(&store);
+    let secret = |namespace: &str, name: &str, names: &[&str], year: i32| {
+        crate::kinds::put(
+            &store,
+            crate::preflight::healthy::secret(namespace, name, names, year),
+        );
+    };
+    let names = ["bob.a.com", "*.bob.a.com"];
+    secret("istio-system", "bob", &names, 2027);
+    let words = [
+        "tenant",
+        "create",
+        "bob",
+        "--domain",
+        "a.com",
+        "--certificate",
+        "istio-system/bob",
+    ];
+    migrate(&store, &clock, &words).await.end.unwrap();
+    secret("istio-system", "bob", &names, 2025);
+    let said = migrate(&store, &clock, &["validate"]).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(
+        said.err.contains("VALIDATE-CERTIFICATE-ENDED  Gateway ns-bob/bob-gateway: it shows the certificate istio-system/bob, which ended 2025-03-01"),
+        "{}",
+        said.err
+    );
+    secret("istio-system", "bob", &["bob.a.com"], 2027);
+    let said = migrate(&store, &clock, &["validate"]).await;
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(
+        said.err.contains("VALIDATE-CERTIFICATE-NAMES") && said.err.contains("has not the names *.bob.a.com"),
+        "{}",
+        said.err
+    );
+    let mut ending = rcgen::CertificateParams::new(names.map(str::to_owned).to_vec()).unwrap();
+    let end = (clock.now() + Duration::from_secs(7 * 86_400))
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
+    ending.not_after = rcgen::date_time_ymd(
+        end.year().into(),
+        end.month().unsigned_abs(),
+        end.day().unsigned_abs(),
+    );
+    let key = rcgen::KeyPair::generate().unwrap();
+    let text = ending.self_signed(&key).unwrap().pem();
+    let mut shown = (*store.get("secrets", "istio-system", "bob").unwrap()).clone();
+    shown["data"]["tls.crt"] = STANDARD.encode(text).into();
+    crate::kinds::put(&store, shown);
+    let said = migrate(&store, &clock, &["validate"]).await;
+    assert!(
+        said.err
+            .contains("VALIDATE-CERTIFICATE-ENDS  Gateway ns-bob/bob-gateway"),
+        "{}",
+        said.err
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -226,3 +226,22 @@ async fn a_namespace_is_not_taken_silently_and_names_that_cannot_be_are_refused_
         assert!(store.list(POLICIES).is_empty() && store.list(BINDINGS).is_empty());
     }
 }
+
+#[tokio::test]
+async fn the_next_stage_is_told_with_everything_that_is_left_alone() {
+    let (store, clock) = with_controller(&[]);
+    let words = [
+        "block",
+        "--exempt-user",
+        "system:serviceaccount:a:b",
+        "--exempt-namespace",
+        "kube-system",
+        "--class",
+        "nginx",
+    ];
+    let said = migrate(&store, &clock, &words).await;
+    assert!(
+        said.out.contains("next: gradual-rollout migrate block --mode warn --class nginx --exempt-namespace kube-system --exempt-user system:serviceaccount:a:b\n"),
+        "{said:?}"
+    );
+}

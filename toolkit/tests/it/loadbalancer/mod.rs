@@ -1,5 +1,6 @@
 //! `loadbalancer migrate` and `undo`.
 
+mod clients;
 mod one_host;
 mod released;
 mod renewed;
@@ -23,7 +24,7 @@ pub(crate) fn with_gateway() -> (Store, Clock) {
         &store,
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "istio-system", "name": "edge"},
-            "spec": {"selector": {"istio": "ingressgateway"}, "ports": [
+            "spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "selector": {"istio": "ingressgateway"}, "ports": [
                 {"name": "http", "port": 80, "targetPort": 8080}, {"name": "https", "port": 443, "targetPort": 8443},
                 {"name": "pg", "port": 5432, "targetPort": 15432},
             ]},

@@ -313,6 +313,19 @@ async fn a_gateway_that_is_not_ready_for_the_hosts_is_told() {
     let mut one = gateway_service(json!([{"name": "a", "port": 80}, {"name": "b", "port": 443}]));
     one["spec"]["ipFamilies"] = json!(["IPv4"]);
     with(vec![both, one], &[("GATEWAY-FAMILY", service)]).await;
+    let mut listed = ingress("ns-ada", "shop", "shop.a.com", json!({}), "shop");
+    listed["metadata"]["annotations"]["nginx.ingress.kubernetes.io/whitelist-source-range"] =
+        "10.0.0.0/8".into();
+    let mut local = gateway_service(json!([{"name": "a", "port": 80}, {"name": "b", "port": 443}]));
+    local["spec"]["externalTrafficPolicy"] = "Local".into();
+    // How `convert` judges addresses is said in any case.
+    let judged = ("INGRESS-APPROXIMATED", "CLIENT-ADDRESS");
+    with(
+        vec![listed.clone()],
+        &[("GATEWAY-CLIENT-ADDRESS", service), judged],
+    )
+    .await;
+    with(vec![listed, local], &[judged]).await;
     let other = json!({
         "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
         "metadata": {"namespace": "istio-system", "name": "other"},

@@ -111,6 +111,8 @@ pub(crate) struct Hands {
     pub names: Vec<String>,
     pub ends: i32,
     pub two: bool,
+    /// It agrees on nothing in the handshake, and speaks HTTP/2 to whoever does.
+    pub silent: bool,
 }
 
 impl Default for Hands {
@@ -119,6 +121,7 @@ impl Default for Hands {
             names: vec!["shop.a.com".to_owned()],
             ends: 2027,
             two: true,
+            silent: false,
         }
     }
 }
@@ -169,7 +172,9 @@ fn config(hands: &Hands) -> ServerConfig {
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
-    config.alpn_protocols = if hands.two {
+    config.alpn_protocols = if hands.silent {
+        Vec::new()
+    } else if hands.two {
         vec![b"h2".to_vec(), b"http/1.1".to_vec()]
     } else {
         vec![b"http/1.1".to_vec()]
@@ -209,7 +214,7 @@ async fn one(
         return;
     };
     let session = stream.get_ref().1;
-    let two = session.alpn_protocol() == Some(b"h2");
+    let two = session.alpn_protocol().is_none_or(|agreed| agreed == b"h2");
     let name = session.server_name().unwrap_or_default().to_owned();
     let service =
         service_fn(move |request| answer(request, true, name.clone(), handler.clone(), seen.clone()));

@@ -118,6 +118,25 @@ async fn a_gateway_without_http2_is_told() {
 }
 
 #[tokio::test]
+async fn http2_that_a_gateway_speaks_and_does_not_agree_on_is_none() {
+    let (store, clock) = shop(&[]);
+    let nginx = Edge::start(Hands::default(), plain).await;
+    // An Envoy whose listener names http/1.1 alone goes on without a protocol, and takes HTTP/2 all the same. Clients ask
+    // for it in the handshake only.
+    let silent = Hands {
+        silent: true,
+        ..Hands::default()
+    };
+    let istio = Edge::start(silent, plain).await;
+    let said = probe(&store, &clock, &nginx, &istio, &["--suite", "protocols"]).await;
+    is(
+        said,
+        End::Refused,
+        "PROBE-HTTP2  shop.a.com: HTTP/2 GET https://shop.a.com/foo: nginx: 200; istio: no HTTP (HTTP/2 was not agreed on",
+    );
+}
+
+#[tokio::test]
 async fn certificates_without_the_name_or_ended_are_blockers_and_another_one_is_not() {
     let (store, clock) = shop(&[]);
     let nginx = Edge::start(Hands::default(), plain).await;
@@ -136,6 +155,7 @@ async fn certificates_without_the_name_or_ended_are_blockers_and_another_one_is_
             names: vec![names.to_owned()],
             ends,
             two: true,
+            ..Hands::default()
         };
         let istio = Edge::start(hands, plain).await;
         is(

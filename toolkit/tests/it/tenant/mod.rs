@@ -3,6 +3,7 @@
 mod asking;
 mod host_network;
 pub(crate) mod isolation;
+mod losing;
 
 use crate::kinds::{ISTIO, put, serve};
 use crate::preflight::healthy::{controller, ingress, secret};
@@ -404,4 +405,28 @@ async fn of_two_tenants_that_are_made_at_once_with_one_host_never_both_have_it()
     let refused = migrate(&store, &clock, &words("ada")).await;
     let again = migrate(&store, &clock, &words("bob")).await;
     assert!(refused.end.is_ok() != again.end.is_ok(), "{refused:?} {again:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_ended_is_refused_wherever_it_is() {
+    let (store, clock) = with_istio();
+    put(
+        &store,
+        secret("istio-system", "old", &["ada.a.com", "*.ada.a.com"], 2025),
+    );
+    let words = [
+        "tenant",
+        "create",
+        "ada",
+        "--domain",
+        "a.com",
+        "--certificate",
+        "istio-system/old",
+    ];
+    let said = migrate(&store, &clock, &words).await;
+    assert!(
+        matches!(&said.end, Err(Trouble::Refused(why)) if why.contains("istio-system/old cannot be used: its certificate ended 2025")),
+        "{said:?}"
+    );
+    assert!(store.list("gateways.networking.istio.io").is_empty());
 }
