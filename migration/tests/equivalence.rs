@@ -5,6 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::needless_pass_by_value,
     reason = "helpers of tests too say what went wrong by panicking, and a count is printed"
 )]
 
