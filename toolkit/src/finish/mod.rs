@@ -284,14 +284,22 @@ async fn record(cluster: &Cluster, home: &str, standing: &Standing, now: Timesta
     let Some(api) = cluster.api(&cluster::CONFIG_MAP, Some(home)) else {
         return Err("the cluster serves no ConfigMaps".to_owned());
     };
-    let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let second = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
+    // It was completed when it was, however often somebody asks.
+    let there = cluster
+        .get(&cluster::CONFIG_MAP, home, RECORD)
+        .await
+        .map_err(|error| said(&error))?;
+    let first = there.as_ref().filter(|record| marks::ours(record));
+    let first = first.and_then(|record| record.pointer("/data/completed-at")?.as_str());
+    let completed = first.unwrap_or(&second);
     let body = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": RECORD, "namespace": home, "labels": {
             marks::MANAGED_BY: marks::OURS, marks::MIGRATED: "true",
         }},
         "data": {
-            "completed-at": second.to_string(),
+            "completed-at": completed,
             "ingresses": standing.total().cleaned.to_string(),
             "namespaces": standing.counts().len().to_string(),
         },

@@ -15,6 +15,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// The code of what is being deleted.
+const GOING: &str = "RESTORE-GOING";
+
 /// What has to be done.
 #[derive(Clone, Debug)]
 pub enum Doing {
@@ -140,8 +143,34 @@ pub async fn make(
             )));
         }
     }
+    if plan.findings.iter().any(takes_a_way_in) {
+        let gateways = plan.steps.extract_if(.., |step| step.kind == cluster::GATEWAY);
+        let gateways: Vec<Finding> = gateways.map(|step| super::halted(&step)).collect();
+        plan.findings.extend(gateways);
+    }
     plan.steps.sort_by_key(Step::order);
     Ok(plan)
+}
+
+/// What is there and goes is not as in the backup, however alike it looks: soon it is gone.
+fn going(object: String, what: &str) -> Finding {
+    Finding {
+        code: GOING,
+        severity: Severity::Blocker,
+        object,
+        message: format!("it is being deleted, and {what}"),
+        remedy: "wait until it is gone, or see which of its finalizers keeps it, and ask again".to_owned(),
+    }
+}
+
+/// Whether an Ingress does not come back, so that no Gateway may be written: a host that it closes would have no way in.
+fn takes_a_way_in(finding: &Finding) -> bool {
+    let of = |kind: &Kind| finding.object.starts_with(&format!("{} ", kind.kind));
+    finding.code == GOING && (of(&cluster::INGRESS) || of(&cluster::NAMESPACE))
+}
+
+fn goes(object: &Value) -> bool {
+    !meta(object, "deletionTimestamp").is_empty()
 }
 
 /// Compares a namespace.
@@ -163,6 +192,14 @@ async fn one(
         .get(&cluster::NAMESPACE, "", namespace)
         .await
         .map_err(|error| Trouble::kube(format!("read the namespace {namespace}"), &error))?;
+    if home.as_ref().is_some_and(goes) {
+        let object = cluster::NAMESPACE.named("", namespace);
+        plan.findings.push(going(
+            object,
+            "everything in it with it: nothing of it was compared or put back",
+        ));
+        return Ok(());
+    }
     live.extend(home.map(|home| ((cluster::NAMESPACE, namespace.to_owned()), home)));
     let mut lacking: BTreeMap<Kind, usize> = BTreeMap::new();
     for mut object in kept {
@@ -187,6 +224,11 @@ async fn one(
             continue;
         }
         let there = live.get(&(kind, name.clone()));
+        if there.is_some_and(goes) {
+            plan.findings
+                .push(going(kind.named(namespace, &name), "was not put back"));
+            continue;
+        }
         let object = if kind == cluster::INGRESS {
             marks::of_now(object, there)
         } else {

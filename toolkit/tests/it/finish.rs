@@ -130,6 +130,13 @@ async fn the_whole_way_there_and_back_leaves_a_cluster_as_it_was() {
         .get("configmaps", "sealos-system", "gradual-rollout-migration")
         .unwrap();
     assert_eq!(record["data"]["ingresses"], "2");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let again = with_pods(&store, &clock, &CONTROLLERS).await;
+    assert_eq!(again.end.unwrap(), End::Done);
+    let repeated = store
+        .get("configmaps", "sealos-system", "gradual-rollout-migration")
+        .unwrap();
+    assert_eq!(record["data"], repeated["data"], "it was completed when it was");
 
     let shown = migrate(&store, &clock, &["rollback", "--all", "--dir", &dir, "--dry-run"]).await;
     show(&shown);

@@ -16,12 +16,21 @@ fn show(said: &Said) {
 
 /// The listener that nginx's share arrives at: a port of the gateway's Service, and a Gateway.
 pub(crate) fn listener(store: &Store) {
-    store
-        .put(json!({"apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": "istio-ingressgateway", "namespace": "istio-system"},
-            "spec": {"selector": {"istio": "ingressgateway"}, "ports": [
-                {"name": "http2", "port": 80, "targetPort": 8080}, {"name": "split", "port": 8081, "targetPort": 8081}]}}))
-        .unwrap();
+    let there = store.get("services", "istio-system", "istio-ingressgateway");
+    let mut service = there.map_or_else(
+        || {
+            json!({"apiVersion": "v1", "kind": "Service",
+                "metadata": {"name": "istio-ingressgateway", "namespace": "istio-system"},
+                "spec": {"selector": {"istio": "ingressgateway"},
+                    "ports": [{"name": "http2", "port": 80, "targetPort": 8080}]}})
+        },
+        |service| Value::clone(&service),
+    );
+    let ports = service["spec"]["ports"].as_array_mut().unwrap();
+    if ports.iter().all(|port| port["port"] != 8081) {
+        ports.push(json!({"name": "split", "port": 8081, "targetPort": 8081}));
+    }
+    store.put(service).unwrap();
     store.put(split_gateway(8081)).unwrap();
 }
 

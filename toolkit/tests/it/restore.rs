@@ -189,6 +189,56 @@ async fn replicas_that_an_autoscaler_moved_stay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_being_deleted_is_not_as_in_the_backup_and_no_host_is_closed_over_an_ingress_that_goes() {
+    for resource in ["configmaps", "ingresses.networking.k8s.io"] {
+        let (store, clock) = filled();
+        let gateway = json!({"selector": {"istio": "ingressgateway"}, "servers": []});
+        store
+            .put(custom(
+                "networking.istio.io/v1",
+                "Gateway",
+                "ns-a",
+                "shop",
+                gateway,
+            ))
+            .unwrap();
+        let (_dir, dir) = backed_up(&store, &clock).await;
+        let name = meta_name(&store, resource);
+        let mut object = (*store.get(resource, "ns-a", &name).unwrap()).clone();
+        object["metadata"]["finalizers"] = json!(["example.com/held"]);
+        store.put(object).unwrap();
+        store.delete(resource, "ns-a", &name).unwrap();
+        store
+            .delete("gateways.networking.istio.io", "ns-a", "shop")
+            .unwrap();
+        let said = migrate(&store, &clock, &["restore", "--dir", &dir]).await;
+        assert_eq!(said.end.unwrap(), End::Partly, "{}", said.err);
+        assert!(
+            said.err.contains("RESTORE-GOING") && said.err.contains(&format!(" ns-a/{name}")),
+            "{}",
+            said.err
+        );
+        let halted = said.err.contains("RESTORE-HALTED  Gateway ns-a/shop");
+        assert_eq!(halted, resource != "configmaps", "{}", said.err);
+        assert_eq!(
+            store
+                .get("gateways.networking.istio.io", "ns-a", "shop")
+                .is_none(),
+            halted
+        );
+    }
+}
+
+fn meta_name(store: &Store, resource: &str) -> String {
+    let all = store.list(resource);
+    let mut names = all.iter().filter(|o| o["metadata"]["namespace"] == "ns-a");
+    names.next().unwrap()["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_refused_is_named_and_the_rest_is_put_back() {
     let (store, clock) = filled();
     let (_dir, dir) = backed_up(&store, &clock).await;
