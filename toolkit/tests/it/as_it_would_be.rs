@@ -76,6 +76,7 @@ async fn a_dry_run_hands_nothing_over_that_the_run_does_not() {
         store.register_crd(&crd).unwrap();
     }
     store.namespace("sealos-system");
+    crate::handing_over::listener(&store);
     let words = [
         "-n",
         "ns-a",
@@ -83,7 +84,7 @@ async fn a_dry_run_hands_nothing_over_that_the_run_does_not() {
         "--rollout",
         "sealos-system/one",
         "--split",
-        "istio-system/edge:8081",
+        "istio-system/istio-ingressgateway:8081",
         "--dry-run",
     ];
     let said = migrate(&store, &clock, &words).await;
