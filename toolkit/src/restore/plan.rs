@@ -234,18 +234,9 @@ async fn one(
         } else {
             object
         };
-        let object = match shares::of_now(&kind, object, there) {
-            Shares::Same(object) => object,
-            Shares::Held(object, why) => {
-                plan.findings
-                    .push(shares::told(kind.named(namespace, &name), why));
-                object
-            }
-            Shares::Left(why) => {
-                plan.findings
-                    .push(shares::told(kind.named(namespace, &name), why));
-                continue;
-            }
+        let Some(object) = with_shares_of_now((&kind, kind.named(namespace, &name)), object, there, plan)
+        else {
+            continue;
         };
         let doing = match there {
             None => Doing::Create,
@@ -288,6 +279,26 @@ async fn one(
             remedy: "install what defines them and ask again".to_owned(),
         }));
     Ok(())
+}
+
+/// An object as it was kept, but for shares of traffic; `None` where it is left as it is. Says so.
+fn with_shares_of_now(
+    (kind, named): (&Kind, String),
+    object: Value,
+    there: Option<&Value>,
+    plan: &mut Plan,
+) -> Option<Value> {
+    match shares::of_now(kind, object, there) {
+        Shares::Same(object) => Some(object),
+        Shares::Held(object, why) => {
+            plan.findings.push(shares::told(named, why));
+            Some(object)
+        }
+        Shares::Left(why) => {
+            plan.findings.push(shares::told(named, why));
+            None
+        }
+    }
 }
 
 /// Whether a kind was asked for.
