@@ -61,9 +61,8 @@ check-generated: ## Fail when a generated file differs from what the code genera
 OPTIMISED := $(CARGO) test --locked --profile sweep -p gradual-rollout -p gradual-rollout-migration
 
 .PHONY: optimised
-optimised: ## Build what equivalence, sabotage, stories, emergency and soak run optimised, and run nothing
+optimised: ## Build what equivalence, stories, emergency and soak run optimised, and run nothing
 	$(OPTIMISED) --test equivalence --test soak --no-run
-	PROFILE=sweep scripts/sabotage.sh --build
 
 .PHONY: equivalence
 equivalence: ## Hold the converter against the models of nginx and Envoy over 20,000 sets of Ingresses at random; its figures (PROPTEST_CASES=n PROPTEST_RNG_SEED=n)
