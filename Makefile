@@ -74,7 +74,7 @@ migrate-figures: ## What apply and probe take for thousands of objects and a tho
 	$(CARGO) test --locked --profile sweep -p gradual-rollout -p gradual-rollout-toolkit --test figures -- --nocapture --test-threads 1
 
 .PHONY: sabotage
-sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" for some; PROFILE=sweep for an optimised build)
+sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" for some)
 	scripts/sabotage.sh $(RULES)
 
 .PHONY: simulate

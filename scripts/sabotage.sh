@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# sabotage.sh [--build] [RULE…]: breaks each decision rule alone and demands that a test notices. A build with --cfg sabotage breaks
+# sabotage.sh [RULE…]: breaks each decision rule alone and demands that a test notices. A build with --cfg sabotage breaks
 # the rule that GRADUAL_ROLLOUT_SABOTAGE names, so one build serves all rules.
 #
 # A rule counts as guarded when the program runs with it broken, and at least one named test fails. A build that does
@@ -15,12 +15,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-only_build=
-if [ "${1:-}" = --build ]; then
-    only_build=yes
-    shift
-fi
-profile=${PROFILE:-test}
 rules=("$@")
 [ ${#rules[@]} -gt 0 ] || mapfile -t rules < <(seq 1 15)
 limit=${SABOTAGE_TIMEOUT:-300}
@@ -37,8 +31,8 @@ build() { # build core|lib|it: prints the test program, fails when it does not c
         return
     fi
     case $1 in
-        core) command=(rustc --profile "$profile" --test sabotage) ;;
-        lib)  command=(rustc --profile "$profile" --lib) ;;
+        core) command=(rustc --profile test --test sabotage) ;;
+        lib)  command=(rustc --profile test --lib) ;;
         it)   command=(test --no-run --test it) ;;
     esac
     if [ "$1" = it ]; then
@@ -79,11 +73,6 @@ honest() { # honest WHAT [FILTER]: green while nothing is broken; a test that fa
     touch "$folder/honest.$1${2:-}"
     printf 'honest   %-4s green: %s\n' "$1" "$(sed -n 's/^test result: ok\. \([0-9]* passed\).*/\1/p' "$log")"
 }
-
-if [ -n "$only_build" ]; then
-    build core
-    exit
-fi
 
 unguarded=()
 for rule in "${rules[@]}"; do

@@ -37,6 +37,17 @@ async fn held() -> World {
     world
 }
 
+/// Shop at 20%, and a rollback of it that cannot be written until the fault is lifted.
+async fn going_back() -> (World, u64) {
+    let world = held().await;
+    let fault = refuses(&world, "shop", 500);
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("it goes back", |w| w.component("shop").lowering.is_some())
+        .await;
+    (world, fault)
+}
+
 fn mark(world: &World, of: &str) -> Option<String> {
     let annotations = &world.vs(of)["metadata"]["annotations"];
     annotations[format!("rollout.sealos.io/w.{of}")]
@@ -154,12 +165,7 @@ async fn who_detaches_while_a_rollback_cannot_be_written_is_refused_and_it_lands
 
 #[tokio::test(start_paused = true)]
 async fn a_forced_raise_beside_a_rollback_that_cannot_be_written_stands() {
-    let world = held().await;
-    let fault = refuses(&world, "shop", 500);
-    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
-    world
-        .until("it goes back", |w| w.component("shop").lowering.is_some())
-        .await;
+    let (world, fault) = going_back().await;
     let id = world.say(
         "set",
         json!({"components": ["shop"], "weight": "30%", "force": true, "who": "eve"}),
@@ -180,12 +186,7 @@ async fn a_forced_raise_beside_a_rollback_that_cannot_be_written_stands() {
 
 #[tokio::test(start_paused = true)]
 async fn a_component_that_is_renamed_while_its_rollback_has_not_landed_is_put_back_first() {
-    let world = held().await;
-    let fault = refuses(&world, "shop", 500);
-    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
-    world
-        .until("it goes back", |w| w.component("shop").lowering.is_some())
-        .await;
+    let (world, fault) = going_back().await;
     let mut object = world.object();
     object["spec"]["components"][0]["name"] = json!("store");
     world.store.put(object).unwrap();
@@ -199,6 +200,59 @@ async fn a_component_that_is_renamed_while_its_rollback_has_not_landed_is_put_ba
     world
         .until("taken up", |w| w.status().component("store").is_some())
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_emergency_put_back_or_a_person_paused_stays_so_by_a_new_name_and_our_marks_follow() {
+    for (verb, reason) in [("rollback", Reason::Emergency), ("pause", Reason::Paused)] {
+        for dies in [false, true] {
+            let mut world = World::with(&["shop"]);
+            world.until("25%", |w| w.weight("shop") == 25).await;
+            let wish = json!({"components": ["shop"], "emergency": verb == "rollback", "who": "ada"});
+            world.say(verb, wish);
+            let stands =
+                |w: &World| w.component("shop").reason == reason && w.component("shop").lowering.is_none();
+            world.until("it stands", stands).await;
+            let weight = world.weight("shop");
+            if dies {
+                world.kill().await;
+            }
+            let mut object = world.object();
+            object["spec"]["components"][0]["name"] = json!("store");
+            world.store.put(object).unwrap();
+            if dies {
+                world.start("daemon-2");
+            }
+            world
+                .until("taken up", |w| w.status().component("store").is_some())
+                .await;
+            world.pass(1800).await;
+            let store = world.component("store");
+            assert_eq!(
+                (store.state == State::RolledBack, store.paused_by.is_some()),
+                (verb == "rollback", verb == "pause"),
+                "{dies}: {}",
+                store.message
+            );
+            assert_eq!(
+                (store.reason, world.weight("shop")),
+                (reason, weight),
+                "{dies}: {}",
+                store.message
+            );
+            assert_eq!(mark(&world, "shop"), None);
+            let vs = world.vs("shop");
+            let marks = vs["metadata"]["annotations"].as_object();
+            let marks = marks.cloned().unwrap_or_default();
+            assert!(marks.keys().all(|key| !key.ends_with(".shop")), "{marks:?}");
+            assert_eq!(
+                marks.contains_key("rollout.sealos.io/w.store"),
+                verb == "rollback",
+                "{marks:?}"
+            );
+            assert!(world.status().component("shop").is_none());
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
