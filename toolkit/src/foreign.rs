@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where Istio looks for what holds for all namespaces, unless it is told otherwise.
-const ROOT: &str = "istio-system";
+pub(crate) const ROOT: &str = "istio-system";
 
 /// What others wrote.
 #[derive(Debug, Default)]

@@ -14,6 +14,7 @@ use crate::cluster::{self, Cluster, meta};
 use crate::convert::Seen;
 use crate::convert::args::key;
 use crate::finding::{Finding, Severity};
+use crate::foreign::ROOT;
 use crate::marks;
 use crate::see::{items, text};
 use crate::trouble::Trouble;
@@ -369,11 +370,12 @@ fn addresses(
     })
 }
 
-/// Whether the mesh's gateways believe a proxy before them, as far as its configuration says so.
+/// Whether the mesh's gateways believe a proxy before them, as far as its configuration says so. It is read where Istio is
+/// installed by default alone: a ConfigMap of that name elsewhere may be a tenant's.
 fn trusts(seen: &Seen) -> bool {
     let maps = seen.inventory.config_maps.iter();
     let mut meshes = maps
-        .filter(|((_, name), _)| name == "istio")
+        .filter(|((namespace, name), _)| namespace == ROOT && name == "istio")
         .filter_map(|(_, map)| map.data.get("mesh"));
     meshes.any(|mesh| {
         let mesh: Option<Value> = serde_saphyr::from_str(mesh).ok();

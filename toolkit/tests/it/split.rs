@@ -232,12 +232,22 @@ async fn an_address_list_is_not_handed_over_unless_the_listener_believes_nginx_o
         accepted.err
     );
     let (store, clock) = guarded();
-    for (count, end) in [(0, End::Partly), (1, End::Done)] {
+    // A tenant's map of the same name says nothing of the gateway.
+    for (namespace, count, end) in [
+        ("ns-a", 1, End::Partly),
+        // The routes are there by now.
+        ("istio-system", 0, End::Refused),
+        ("istio-system", 1, End::Done),
+    ] {
         let mesh = format!("defaultConfig: {{gatewayTopology: {{numTrustedProxies: {count}}}}}");
         store
             .put(json!({"apiVersion": "v1", "kind": "ConfigMap",
-                "metadata": {"name": "istio", "namespace": "istio-system"}, "data": {"mesh": mesh}}))
+                "metadata": {"name": "istio", "namespace": namespace}, "data": {"mesh": mesh}}))
             .unwrap();
-        assert_eq!(hand(&store, &clock, &["--unprobed"]).await.end.unwrap(), end);
+        assert_eq!(
+            hand(&store, &clock, &["--unprobed"]).await.end.unwrap(),
+            end,
+            "{namespace}"
+        );
     }
 }
