@@ -1,6 +1,7 @@
 //! The core: what is asked, where it stands, and what happens next. Pure: no async, no I/O, no clock.
 
 mod aim;
+mod approved;
 pub mod arm_spec;
 pub mod arrival;
 pub mod audit;

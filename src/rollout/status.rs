@@ -2,6 +2,7 @@
 //!
 //! Unknown fields are ignored on reading: an older daemon must be able to read what a newer one wrote.
 
+pub use super::approved::Approved;
 use super::arrival::Measured;
 use super::bounded;
 use super::complaint::Complaint;
@@ -105,51 +106,6 @@ impl GradualRolloutStatus {
     }
 }
 
-/// A gate that a person opened, or an item of a checklist that a person ticked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Approved {
-    /// The phase behind it.
-    #[schemars(length(max = 63))]
-    #[serde(serialize_with = "bounded::text::<63, _>")]
-    pub phase: String,
-    /// The weight of the step behind it; absent: the phase as a whole.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step: Option<Weight>,
-    /// The item of a checklist that was ticked; absent: it is an approval.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    #[serde(serialize_with = "bounded::maybe::<63, _>")]
-    pub item: Option<String>,
-    /// Who opened it.
-    #[schemars(length(max = 256))]
-    #[serde(serialize_with = "bounded::text::<256, _>")]
-    pub by: String,
-    /// When.
-    #[schemars(schema_with = "timestamp_schema")]
-    pub at: Timestamp,
-    /// What was said with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
-    #[serde(serialize_with = "bounded::maybe::<256, _>")]
-    pub comment: Option<String>,
-    /// From then on it is void, unless it was made use of before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "timestamp_option_schema")]
-    pub expires_at: Option<Timestamp>,
-    /// When the first weight was asked for that it allows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "timestamp_option_schema")]
-    pub used_at: Option<Timestamp>,
-}
-
-impl Approved {
-    /// Whether it was left lying until it is good for nothing.
-    pub fn is_void(&self, now: Timestamp) -> bool {
-        self.used_at.is_none() && self.expires_at.is_some_and(|end| now >= end)
-    }
-}
-
 /// Beginning again by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -161,7 +117,7 @@ pub struct Retried {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "timestamp_option_schema")]
     pub due: Option<Timestamp>,
-    /// When it last did: approvals from before are not for this attempt.
+    /// When it last did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "timestamp_option_schema")]
     pub begun: Option<Timestamp>,
@@ -297,6 +253,10 @@ pub struct ComponentStatus {
     /// Which attempt this is; a retry begins the next.
     #[serde(skip_serializing_if = "is_zero")]
     pub attempt: i32,
+    /// From when approvals are for this attempt: since the one before it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "timestamp_option_schema")]
+    pub approved_from: Option<Timestamp>,
     /// Beginning again by itself, where the resource asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retried>,

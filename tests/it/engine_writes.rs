@@ -245,3 +245,53 @@ async fn a_status_that_another_daemon_wrote_is_gone_on_from_and_not_written_over
     assert_eq!(world.component("shop").paused_by.as_deref(), Some("eve"));
     assert_eq!(world.weight("shop"), 25, "it was paused by whoever led then");
 }
+
+/// A pause, a rollback and a hold stand nowhere but in the status. Who empties it, or takes one component out of it, beside a
+/// live daemon takes nothing of that away.
+#[tokio::test(start_paused = true)]
+async fn a_status_that_is_emptied_beside_a_live_daemon_takes_no_word_of_a_person_away() {
+    for emptied in [
+        json!({}),
+        json!({"phase": "pilot"}),
+        json!({"components": []}),
+        json!(null),
+        json!("cart"),
+    ] {
+        let world = World::with(&["shop", "cart"]);
+        world
+            .until("25%", |w| w.weight("shop") == 25 && w.weight("cart") == 25)
+            .await;
+        world.say("pause", json!({"components": ["shop"], "who": "eve"}));
+        let is_paused = |w: &World| w.component("shop").paused_by.is_some();
+        world.until("it is paused", is_paused).await;
+        let before = world.component("shop");
+        let status = if emptied == json!("cart") {
+            // One component alone is taken out.
+            let mut status = world.object()["status"].clone();
+            let components = status["components"].as_array_mut().unwrap();
+            components.retain(|c| c["name"] != "shop");
+            assert_eq!(components.len(), 1);
+            status
+        } else {
+            emptied.clone()
+        };
+        world
+            .store
+            .put_status("gradualrollouts.rollout.sealos.io", NS, "demo", status)
+            .unwrap();
+        world.until("cart goes on", |w| w.weight("cart") == 100).await;
+        assert_eq!(world.weight("shop"), 25, "{emptied}");
+        let after = world.component("shop");
+        assert_eq!(
+            (after.paused_by, after.since, after.attempt),
+            (before.paused_by, before.since, before.attempt),
+            "{emptied}"
+        );
+        let events = world.store.list("events");
+        let told = events.iter().filter(|e| e["reason"] == "StatusRestored");
+        let told: Vec<_> = told
+            .filter_map(|e| e["message"].as_str().or(e["note"].as_str()))
+            .collect();
+        assert!(told.iter().any(|text| text.contains("shop")), "{told:?}");
+    }
+}

@@ -1,9 +1,11 @@
 //! Whose status it is that the resource has.
 
-use super::Actor;
+use super::{Actor, Dirty};
 use crate::engine::lane::Lane;
 use crate::engine::persist;
 use crate::engine::written::Written;
+use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
+use serde_json::Value;
 use std::sync::Arc;
 
 impl Actor {
@@ -23,9 +25,8 @@ impl Actor {
         {
             return self.stands(sent);
         }
-        tracing::warn!(rollout = %self.raw.name, "somebody else wrote the status; going on from theirs");
         self.stands(Arc::new(Written::found(&self.raw.status, &theirs)));
-        self.status = theirs;
+        self.go_on_from(theirs);
         // What was decided on ours is decided anew, or was by them.
         self.done.clear();
         self.answered.clear();
@@ -38,5 +39,45 @@ impl Actor {
         {
             lane.clear();
         }
+    }
+
+    /// Goes on from a foreign status. A daemon never leaves out a component that the spec names, so where one is missing
+    /// somebody emptied the status: what is known of it here stands, with the pause, the rollback and the hold that are
+    /// nowhere else, and is written again.
+    fn go_on_from(&mut self, theirs: GradualRolloutStatus) {
+        let named = self.raw.spec.get("components").and_then(Value::as_array);
+        let is_named = |c: &&ComponentStatus| {
+            let mut components = named.into_iter().flatten();
+            components.any(|one| one.get("name").and_then(Value::as_str) == Some(&c.name))
+        };
+        let emptied = theirs.components.is_empty();
+        let lost: Vec<ComponentStatus> = self
+            .status
+            .components
+            .iter()
+            .filter(|c| theirs.component(&c.name).is_none())
+            // All of it is gone: so are those that the spec names no more, and that are on their way back.
+            .filter(|c| emptied || is_named(c))
+            .cloned()
+            .collect();
+        if lost.is_empty() {
+            tracing::warn!(rollout = %self.raw.name, "somebody else wrote the status; going on from theirs");
+            self.status = theirs;
+            return;
+        }
+        let names: Vec<&str> = lost.iter().map(|c| c.name.as_str()).collect();
+        let text = format!(
+            "somebody took {} out of the status; what this daemon knows of them stands and is written again",
+            names.join(", ")
+        );
+        tracing::warn!(rollout = %self.raw.name, "{text}");
+        self.shared
+            .events
+            .publish(&self.raw, "StatusRestored", &text, true);
+        if !emptied {
+            self.status = theirs;
+            self.status.components.extend(lost);
+        }
+        self.soil(Dirty::Now);
     }
 }

@@ -5,7 +5,7 @@ use crate::rollout::command::Command;
 use crate::rollout::gate_spec::Gate;
 use crate::rollout::plan::PlannedGate;
 use crate::rollout::reason::State;
-use crate::rollout::status::{Approved, CommandResult};
+use crate::rollout::status::{Approved, CommandResult, ComponentStatus};
 
 /// As many as the status holds.
 const MARKS_KEPT: usize = 128;
@@ -106,10 +106,18 @@ impl Desk<'_> {
         })
     }
 
-    /// Whether somebody gave a word that is still good.
+    /// Whether somebody gave a word that is still good, for all whose plans are not done.
     fn is_given(&self, gate: &PlannedGate, item: Option<&str>) -> bool {
         let mut words = self.status.approvals.iter();
-        words.any(|a| gate.is_meant_by(a) && a.item.as_deref() == item && !a.is_void(self.now))
+        words.any(|a| {
+            let good = gate.is_meant_by(a) && a.item.as_deref() == item && !a.is_void(self.now);
+            let mut ended = self.status.components.iter().filter_map(|c| match c.state {
+                State::RolledBack | State::Manual | State::Drifted => ended(c),
+                State::Walking => c.approved_from,
+                State::Completed | State::Orphaned => None,
+            });
+            good && (item.is_some() || ended.all(|end| a.at >= end))
+        })
     }
 
     fn still_open(&self, gate: &PlannedGate) -> String {
@@ -136,7 +144,7 @@ impl Desk<'_> {
     ) -> (CommandResult, String) {
         let wish = &command.wish;
         let item = wish.item.as_deref();
-        let named = wish.phase.is_some() || item.is_some();
+        let named = wish.phase.is_some() || wish.weight.is_some() || item.is_some();
         if let Some((_, gate)) = fitting
             .first()
             .filter(|(_, gate)| named && self.is_given(gate, item))
@@ -170,13 +178,23 @@ impl Desk<'_> {
                 .collect();
             if names.is_empty() {
                 "no phase of this plan requires approval".to_owned()
+            } else if named && fitting.is_empty() {
+                format!(
+                    "there is no gate that requires approval there; the plan's gates are {}",
+                    names.join(", ")
+                )
             } else {
                 format!(
-                    "no gate waits to be opened; the plan's gates are {}",
+                    "no gate waits to be opened, those ahead are open; the plan's gates are {}",
                     names.join(", ")
                 )
             }
         };
         (CommandResult::Refused, message)
     }
+}
+
+/// When the attempt ended that a component is to begin anew from: an approval from before was not for the next.
+pub(super) fn ended(c: &ComponentStatus) -> Option<jiff::Timestamp> {
+    c.since.max(c.history.last().map(|entry| entry.at))
 }

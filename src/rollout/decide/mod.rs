@@ -520,6 +520,7 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.baseline = None;
     c.recorded = None;
     c.attempt += 1;
+    c.approved_from = approve::ended(c).or(c.approved_from);
     complaints::settle(c, None);
     if let Some(preview) = &mut c.preview {
         // What was said by command was said of the attempt before.

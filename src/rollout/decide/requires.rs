@@ -33,9 +33,10 @@ impl Desk<'_> {
     ) -> Option<&Approved> {
         let meant = |a: &&Approved| gate.is_meant_by(a) && a.item.as_deref() == item;
         let given = self.status.approvals.iter().rev().find(meant)?;
-        // Whoever began again by itself climbs under nobody's old leave; what was made ready stays ready.
-        let begun = c.retry.and_then(|retry| retry.begun).filter(|_| item.is_none());
-        let counts = !given.is_void(self.now) && begun.is_none_or(|begun| given.at >= begun);
+        // Whoever begins again climbs under nobody's old leave; what was made ready stays ready.
+        let begun = c.retry.and_then(|retry| retry.begun);
+        let from = begun.max(c.approved_from).filter(|_| item.is_none());
+        let counts = !given.is_void(self.now) && from.is_none_or(|from| given.at >= from);
         counts.then_some(given)
     }
 

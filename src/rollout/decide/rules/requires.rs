@@ -64,6 +64,83 @@ fn an_approval_says_who_when_and_why_and_is_void_when_nothing_makes_use_of_it_in
 }
 
 #[test]
+fn a_leave_ends_with_the_attempt_that_it_was_given_for_and_one_given_after_the_rollback_counts() {
+    for early in [false, true] {
+        let mut world = World::new(behind(json!([{"approval": {}}])));
+        waits(&mut world, Reason::AwaitingApproval);
+        approve(&mut world, |_| ());
+        world.until("90%", |w| {
+            ["alpha", "beta"]
+                .iter()
+                .all(|c| w.component(c).weight.written == weight(900))
+        });
+        world.say(Verb::Rollback, "*", None);
+        world.until("back", |w| {
+            ["alpha", "beta"]
+                .iter()
+                .all(|c| w.component(c).weight.written.is_zero())
+        });
+        world.ticks(3);
+        if early {
+            // Before anything stands there: for the next attempt, and not called open already.
+            approve(&mut world, |wish| wish.phase = Some("cutover".into()));
+            let (result, message) = last(&world);
+            assert_eq!(result, CommandResult::Accepted);
+            assert!(message.contains("is open"), "{message}");
+        }
+        world.say(Verb::Retry, "*", None);
+        if early {
+            world.until("90% again", |w| {
+                w.component("alpha").weight.written == weight(900)
+            });
+            continue;
+        }
+        waits(&mut world, Reason::AwaitingApproval);
+        world.ticks(50);
+        let alpha = world.component("alpha");
+        assert_eq!(alpha.weight.written, weight(700));
+        assert!(
+            alpha.message.contains("was for the attempt before"),
+            "{}",
+            alpha.message
+        );
+        approve(&mut world, |_| ());
+        world.until("90% again", |w| {
+            w.component("alpha").weight.written == weight(900)
+        });
+    }
+}
+
+#[test]
+fn an_approval_that_opens_nothing_is_told_why() {
+    let mut world = World::new(behind(json!([{"approval": {}}])));
+    waits(&mut world, Reason::AwaitingApproval);
+    approve(&mut world, |wish| wish.weight = Some(weight(333)));
+    let (result, message) = last(&world);
+    assert_eq!(result, CommandResult::Refused);
+    assert!(
+        message.contains("there is no gate that requires approval there"),
+        "{message}"
+    );
+    approve(&mut world, |wish| wish.phase = Some("nosuch".into()));
+    let (result, message) = last(&world);
+    assert_eq!(result, CommandResult::Refused);
+    assert!(
+        message.contains("there is no gate that requires approval there"),
+        "{message}"
+    );
+    approve(&mut world, |_| ());
+    approve(&mut world, |_| ());
+    let (result, message) = last(&world);
+    assert_eq!(result, CommandResult::Refused);
+    assert!(message.contains("those ahead are open"), "{message}");
+    approve(&mut world, |wish| wish.phase = Some("cutover".into()));
+    let (result, message) = last(&world);
+    assert_eq!(result, CommandResult::Accepted);
+    assert!(message.contains("was open already"), "{message}");
+}
+
+#[test]
 fn a_step_has_a_gate_of_its_own_and_an_approval_of_the_phase_does_not_open_it() {
     let mut spec = spec();
     spec["phases"][2]["steps"][1]["requires"] = json!([{"approval": {}}]);
