@@ -12,6 +12,7 @@ mod read;
 mod retry;
 mod set;
 mod source;
+mod standstill;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub use set::{
     Against, CheckSet, CheckSource, Class, Effect, Gauge, GaugeAsk, GaugeLimits, Pair, PlannedCheck,
     STREAMS_MAX, Stream,
 };
+pub use standstill::{Stuck, Together, standstill};
 
 /// A first weight above this needs `allowJump`.
 pub const FIRST_WEIGHT_MAX: Weight = match Weight::from_percent(10) {
