@@ -279,9 +279,11 @@ fn picture(
     if let (Some(first), Some(end)) = (first, end) {
         let length = Duration::try_from(end.duration_since(first)).unwrap_or_default();
         let whole = Span(Duration::from_secs(length.as_secs()));
+        let at = end.round(jiff::Unit::Minute).unwrap_or(end);
         writeln!(
             out,
-            "\nDone after {whole} at the earliest, if every check passes at once and every gate opens at once."
+            "\nDone {whole} after the first weight, at {at} at the earliest, if every check passes at once and every gate opens \
+             at once."
         )?;
     }
     writeln!(out)?;

@@ -1,7 +1,7 @@
 //! What the daemon would refuse beside the plan: names that no object can have, routers and arms that cannot work.
 
 use crate::metrics;
-use crate::rollout::plan::{Plan, Problem, Stuck, Together, standstill};
+use crate::rollout::plan::{Plan, PlannedGate, Problem};
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::GradualRollout;
 use crate::routing::{ClaimKey, targets};
@@ -41,16 +41,19 @@ pub(super) fn problems(rollout: &GradualRollout, plan: &Plan) -> Vec<Problem> {
 fn gates(rollout: &GradualRollout, plan: &Plan) -> Vec<Problem> {
     let namespace = rollout.metadata.namespace.as_deref().unwrap_or("default");
     let name = rollout.metadata.name.as_deref().unwrap_or_default();
-    let alone = [Together {
-        namespace,
-        name,
-        plan,
-    }];
-    let problem = |stuck: Stuck<'_>| Problem {
-        path: stuck.gate.path(&plan.phases, rollout.spec.phases.is_some()),
-        message: stuck.message,
+    let phases = plan.phases.iter().enumerate();
+    let all = phases.flat_map(|(i, phase)| phase.gates.iter().map(move |gate| (i, gate)));
+    let problem = |(i, gate): (usize, &PlannedGate)| {
+        let message = gate.waits_for_itself(namespace, name)?;
+        let phase = match rollout.spec.phases {
+            Some(_) => format!("spec.phases[{i}]"),
+            None => "spec".to_owned(),
+        };
+        let step = gate.step.map(|(n, _)| format!(".steps[{n}]")).unwrap_or_default();
+        let path = format!("{phase}{step}.requires");
+        Some(Problem { path, message })
     };
-    standstill(&alone).into_iter().map(problem).collect()
+    all.filter_map(problem).collect()
 }
 
 /// Checks that no source can be asked, such as a matcher that is no regular expression.

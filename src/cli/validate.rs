@@ -4,7 +4,7 @@ use super::args::Output;
 use super::exit::{Exit, Failure};
 use super::manifest::{self, Manifest, Problem};
 use super::{output, table, yaml};
-use crate::rollout::plan::{Plan, Together, standstill};
+use crate::rollout::plan::Plan;
 use crate::routing::{ClaimKey, ObjectRef, Target, targets};
 use serde::Serialize;
 use serde_json::Value;
@@ -74,11 +74,6 @@ struct Valid {
     phases: usize,
     /// The most that one component has.
     steps: usize,
-    #[serde(skip)]
-    plan: Box<Plan>,
-    /// Whether its spec has phases of its own.
-    #[serde(skip)]
-    phased: bool,
 }
 
 /// A problem, with its place as far as known.
@@ -125,7 +120,6 @@ pub(super) fn run(files: &[PathBuf], form: Output, out: &mut dyn Write) -> Resul
         .map(|(name, text)| check(name, &text, &objects))
         .collect();
     claimed_twice(&mut checked);
-    in_a_ring(&mut checked);
     let valid = checked.iter().all(|file| file.problems.is_empty());
     if matches!(form, Output::Json | Output::Yaml) {
         let told = serde_json::json!({"valid": valid, "files": checked});
@@ -228,55 +222,6 @@ fn claimed_twice(checked: &mut [Checked]) {
     }
 }
 
-/// Rollouts that wait for each other, which nobody sees who looks at one of them.
-fn in_a_ring(checked: &mut [Checked]) {
-    let mut all: Vec<(usize, &Valid)> = Vec::new();
-    for (file, valid) in checked
-        .iter()
-        .enumerate()
-        .flat_map(|(at, file)| file.rollouts.iter().map(move |valid| (at, valid)))
-    {
-        let is_known = |(_, known): &&(usize, &Valid)| {
-            (&known.namespace, &known.name) == (&valid.namespace, &valid.name)
-        };
-        if all.iter().find(is_known).is_none() {
-            all.push((file, valid));
-        }
-    }
-    let together: Vec<Together<'_>> = all
-        .iter()
-        .map(|(_, valid)| Together {
-            namespace: if valid.namespace.is_empty() {
-                "default"
-            } else {
-                &valid.namespace
-            },
-            name: &valid.name,
-            plan: &valid.plan,
-        })
-        .collect();
-    let mut found = Vec::new();
-    for stuck in standstill(&together) {
-        let Some((file, valid)) = all.get(stuck.rollout) else {
-            continue;
-        };
-        let path = stuck.gate.path(&valid.plan.phases, valid.phased);
-        let rollout = (valid.namespace.clone(), valid.name.clone());
-        found.push((*file, rollout, path, stuck.message));
-    }
-    for (at, (namespace, name), path, message) in found {
-        let Some(file) = checked.get_mut(at) else { continue };
-        file.rollouts
-            .retain(|valid| (&valid.namespace, &valid.name) != (&namespace, &name));
-        file.problems.push(Told::from(Problem {
-            file: file.file.clone(),
-            place: None,
-            path,
-            message: format!("{name}: {message}"),
-        }));
-    }
-}
-
 fn check(name: String, text: &str, objects: &[Value]) -> Checked {
     let mut checked = Checked {
         file: name.clone(),
@@ -311,8 +256,6 @@ fn check(name: String, text: &str, objects: &[Value]) -> Checked {
                     components: plan.components.len(),
                     phases: plan.phases.len(),
                     steps: plan.components.iter().map(|c| c.steps.len()).max().unwrap_or(0),
-                    phased: rollout.spec.phases.is_some(),
-                    plan,
                 });
             }
             Manifest::Other(kind) => checked.others.push(kind),
@@ -391,32 +334,6 @@ spec:
   - {name: shop, routers: [{istio: {virtualServices: [{name: shop}], canary: {host: shop, subset: v2}, control: {host: shop, subset: v1}}}]}
   steps: [{weight: 0.1%, hold: 1m}, {weight: 5%, hold: 1m}]
 ";
-
-    #[test]
-    fn rollouts_of_several_files_that_wait_for_each_other_are_not_valid_together() {
-        let after = |own: &str, other: &str| {
-            let gate = format!("requires: [{{rollout: {{name: {other}, is: Completed}}}}], hold: 1m}}]");
-            let named = PLAN.replace("name: third", &format!("name: {own}"));
-            named
-                .replace("name: shop}]", &format!("name: {own}}}]"))
-                .replacen("hold: 1m}]", &gate, 1)
-        };
-        let file = |name: &str, text: &str| check(name.to_owned(), text, &[]);
-        let mut alone = [file("a.yaml", &after("a", "b"))];
-        in_a_ring(&mut alone);
-        assert!(alone[0].problems.is_empty(), "{:?}", alone[0].problems);
-        let mut both = [file("a.yaml", &after("a", "b")), file("b.yaml", &after("b", "a"))];
-        in_a_ring(&mut both);
-        for (told, ring) in both
-            .iter()
-            .zip(["apps/a → apps/b → apps/a", "apps/b → apps/a → apps/b"])
-        {
-            assert!(told.rollouts.is_empty());
-            let problem = &told.problems[0];
-            assert_eq!(problem.path, "spec.steps[1].requires");
-            assert!(problem.message.contains(ring), "{problem:?}");
-        }
-    }
 
     fn with(third: &str, namespace: &str) -> Checked {
         let route = format!(

@@ -12,7 +12,6 @@ mod read;
 mod retry;
 mod set;
 mod source;
-mod standstill;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +35,6 @@ pub use set::{
     Against, CheckSet, CheckSource, Class, Effect, Gauge, GaugeAsk, GaugeLimits, Pair, PlannedCheck,
     STREAMS_MAX, Stream,
 };
-pub use standstill::{Stuck, Together, standstill};
 
 /// A first weight above this needs `allowJump`.
 pub const FIRST_WEIGHT_MAX: Weight = match Weight::from_percent(10) {

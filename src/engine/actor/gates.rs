@@ -5,7 +5,7 @@ use crate::engine::turns::Told;
 use crate::probe::GateQuestion;
 use crate::rollout::gate_spec::{Gate, RolloutGate};
 use crate::rollout::observation::{Frozen, GateAnswer, Question, Turn};
-use crate::rollout::plan::{PlannedGate, Stuck, Together, standstill};
+use crate::rollout::plan::PlannedGate;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,23 +43,10 @@ impl Actor {
             .filter_map(|(key, asked)| Some((key.clone(), asked.answer.clone()?)))
             .collect();
         let Ok(sound) = &self.sound else { return all };
-        let gates = || sound.plan.phases.iter().flat_map(|phase| &phase.gates);
-        let (namespace, name, plan) = (&*self.raw.namespace, &*self.raw.name, &sound.plan);
-        let is_own = |gate: &PlannedGate| matches!(&gate.gate, Gate::Rollout(other) if other.name == name);
-        let alone = [Together {
-            namespace,
-            name,
-            plan,
-        }];
-        let alone = if gates().any(is_own) { &alone[..] } else { &[] };
-        let stuck = standstill(alone);
-        for gate in gates() {
+        for gate in sound.plan.phases.iter().flat_map(|phase| &phase.gates) {
             if let Gate::Rollout(other) = &gate.gate {
-                let itself = stuck.iter().find(|stuck| stuck.gate.key == gate.key);
-                let shut = |stuck: &Stuck<'_>| GateAnswer {
-                    open: false,
-                    says: stuck.message.clone(),
-                };
+                let itself = gate.waits_for_itself(&self.raw.namespace, &self.raw.name);
+                let shut = |says| GateAnswer { open: false, says };
                 let answer = itself.map_or_else(|| self.other_rollout(other), shut);
                 all.insert(gate.key.clone(), answer);
             }

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouterView {
-    /// Its kind.
+    /// Its kind; of several of one kind with its number among them, from the edge: `istio 2`.
     pub router: String,
     /// What is wanted of it.
     pub asked: f64,
@@ -61,8 +61,16 @@ impl RouterView {
 
 /// Each router of a component.
 pub fn routers(of: &[RouterStatus]) -> Vec<RouterView> {
-    let view = |r: &RouterStatus| RouterView {
-        router: r.router.clone(),
+    let name = |i: usize, r: &RouterStatus| {
+        let same = |r2: &&RouterStatus| r2.router == r.router;
+        let nth = of.iter().take(i + 1).filter(same).count();
+        match of.iter().filter(same).count() {
+            1 => r.router.clone(),
+            _ => format!("{} {nth}", r.router),
+        }
+    };
+    let view = |(i, r): (usize, &RouterStatus)| RouterView {
+        router: name(i, r),
         asked: r.asked.percent(),
         written: r.written.map(Weight::percent),
         observed: r.observed.map(Weight::percent),
@@ -75,5 +83,24 @@ pub fn routers(of: &[RouterStatus]) -> Vec<RouterView> {
         waiting_for: r.waiting_for.clone(),
         manager: r.manager.clone(),
     };
-    of.iter().map(view).collect()
+    of.iter().enumerate().map(view).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_routers_of_a_kind_each_is_told_by_its_number_from_the_edge() {
+        let named = |kinds: &[&str]| -> Vec<String> {
+            let router = |kind: &&str| RouterStatus {
+                router: (*kind).to_owned(),
+                ..RouterStatus::default()
+            };
+            let all: Vec<RouterStatus> = kinds.iter().map(router).collect();
+            routers(&all).into_iter().map(|r| r.router).collect()
+        };
+        assert_eq!(named(&["ingressNginx", "istio"]), ["ingressNginx", "istio"]);
+        assert_eq!(named(&["istio", "hook", "istio"]), ["istio 1", "hook", "istio 2"]);
+    }
 }
