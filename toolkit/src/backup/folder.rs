@@ -9,6 +9,7 @@
 
 use super::seal::{Identities, Recipients};
 use crate::digest;
+use crate::tenant::is_label;
 use crate::trouble::Trouble;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,8 @@ pub struct Folder {
     identities: Identities,
 }
 
+/// So many bytes of one file are read: a namespace's objects of one kind are never as many.
+const LONGEST: u64 = 256 << 20;
 /// The layout of a backup in clear.
 pub const FORMAT: u32 = 1;
 /// That of one that is encrypted: programs that know only the other must not go on with it in clear.
@@ -153,7 +156,7 @@ impl Folder {
     /// The page of the backup; none where none was begun.
     pub fn manifest(&self) -> Result<Option<Manifest>, Trouble> {
         let path = self.page_path();
-        let text = match fs::read(&path) {
+        let text = match plain(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(&path, &error)),
@@ -263,10 +266,10 @@ impl Folder {
     /// The same of one that is encrypted.
     fn sealed(&self, namespace: &str) -> Option<(usize, String)> {
         let folder = self.path.join(namespace);
-        let seal: Seal = serde_json::from_slice(&fs::read(folder.join(SEAL)).ok()?).ok()?;
+        let seal: Seal = serde_json::from_slice(&plain(&folder.join(SEAL)).ok()?).ok()?;
         let intact = seal.files.iter().all(|(name, sha256)| {
-            let bytes = fs::read(folder.join(name));
-            beside(name) && bytes.is_ok_and(|bytes| digest::of_bytes(&bytes) == *sha256)
+            let is_same = |bytes: Vec<u8>| digest::of_bytes(&bytes) == *sha256;
+            beside(name) && plain(&folder.join(name)).is_ok_and(is_same)
         });
         intact.then_some((seal.objects, seal.page))
     }
@@ -322,8 +325,12 @@ impl Folder {
         } else {
             name.to_owned()
         };
+        // What names others was not written by this program, and is not even looked for.
+        if !is_label(namespace) {
+            return Err(self.altered(PAGE));
+        }
         let path = self.path.join(namespace).join(name);
-        let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        let bytes = plain(&path).map_err(|error| unreadable(&path, &error))?;
         let clear = if encrypted {
             self.identities.opened(&path, &bytes)?
         } else {
@@ -343,6 +350,18 @@ impl Folder {
 /// Whether a name is that of a file in the same folder; a page that names others was not written by this program.
 fn beside(name: &str) -> bool {
     !name.contains(['/', '\\'])
+}
+
+/// What is in a plain file. From a device or a pipe one would read for ever.
+fn plain(path: &Path) -> io::Result<Vec<u8>> {
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    if found.len() > LONGEST {
+        return Err(io::Error::other(format!("it has more than {LONGEST} bytes")));
+    }
+    fs::read(path)
 }
 
 fn text(value: &Value, pointer: &str) -> String {
@@ -440,6 +459,36 @@ mod tests {
         let (dir, folder, _) = taken();
         fs::write(dir.path().join("b/ns-a/ingresses.networking.k8s.io.json"), "{}").unwrap();
         assert!(folder.whole("ns-a").is_none());
+    }
+
+    #[test]
+    fn nothing_is_looked_for_outside_and_nothing_is_read_that_is_no_plain_file() {
+        let (dir, folder, mut manifest) = taken();
+        let path = dir.path().join("b/ns-a/ingresses.networking.k8s.io.json");
+        for outside in ["../b/ns-a", "/etc", "..", ""] {
+            manifest.namespaces.insert(outside.to_owned(), "x".to_owned());
+            let error = folder.read(&manifest, outside).unwrap_err().to_string();
+            assert!(error.contains("not as it was written"), "{outside}: {error}");
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let error = folder.read(&manifest, "ns-a").unwrap_err().to_string();
+        assert!(error.contains("no plain file"), "{error}");
+        #[cfg(unix)]
+        {
+            fs::remove_dir(&path).unwrap();
+            std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+            let error = folder.read(&manifest, "ns-a").unwrap_err().to_string();
+            assert!(error.contains("no plain file"), "{error}");
+            assert!(folder.whole("ns-a").is_none());
+        }
+        let long = File::options()
+            .write(true)
+            .open(dir.path().join("b/ns-a/manifest.json"))
+            .unwrap();
+        long.set_len(LONGEST + 1).unwrap();
+        let error = folder.read(&manifest, "ns-a").unwrap_err().to_string();
+        assert!(error.contains("more than"), "{error}");
     }
 
     #[test]

@@ -270,6 +270,7 @@ fn blocked(args: &BlockArgs, picture: &Picture) -> Result<Blocked, Trouble> {
         .filter(|class| !known(class))
         .map(ToString::to_string)
         .collect();
+    told_from_a_slip(&strangers, picture)?;
     if !strangers.is_empty() {
         let prefix = match groups.keys().next() {
             Some(prefix) if groups.len() == 1 => prefix.clone(),
@@ -301,6 +302,31 @@ fn blocked(args: &BlockArgs, picture: &Picture) -> Result<Blocked, Trouble> {
         namespaces: args.exempt_namespace.clone(),
         users: args.exempt_user.clone(),
     })
+}
+
+/// A class that no controller of those that are seen serves, and of which there is no object, is a slip: a block of it would
+/// block nothing, and take the place of one that does.
+fn told_from_a_slip(strangers: &BTreeSet<String>, picture: &Picture) -> Result<(), Trouble> {
+    let objects: BTreeSet<&str> = picture.of(kinds::CLASS.kind).iter().map(see::name).collect();
+    let served: BTreeSet<String> = controller::controllers(picture)
+        .iter()
+        .flat_map(|one| one.classes(picture).into_iter().chain([one.class().to_owned()]))
+        .collect();
+    if served.is_empty() || !picture.sees(kinds::CLASS.kind) {
+        return Ok(());
+    }
+    match strangers.iter().find(|class| !objects.contains(class.as_str())) {
+        None => Ok(()),
+        Some(class) => {
+            let known: BTreeSet<&str> = served.iter().map(String::as_str).chain(objects).collect();
+            let known: Vec<&str> = known.into_iter().collect();
+            Err(Trouble::Refused(format!(
+                "--class {class:?}: there is no IngressClass of that name, and no controller serves it, so nothing would be \
+                 blocked by it; there are {}",
+                known.join(", ")
+            )))
+        }
+    }
 }
 
 fn say(

@@ -137,6 +137,7 @@ pub(super) fn standing(item: &Item, findings: &[Finding], ticks: &Ticks) -> Stan
 /// Whether an item is judged by objects of a resource.
 fn feeds(resource: &str, item: &str) -> bool {
     let items: &[&str] = match resource.split('.').next().unwrap_or_default() {
+        "selfsubjectaccessreviews" => &["rights"],
         "nodes" | "pods" => &["capacity"],
         "secrets" => &["certificates", "nginx"],
         "certificates" | "issuers" | "clusterissuers" => &["certificates"],

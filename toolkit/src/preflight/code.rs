@@ -53,8 +53,8 @@ codes! {
         "The cluster does not serve ValidatingAdmissionPolicies (Kubernetes 1.30), so `block` needs the webhook of the daemon."
         "upgrade to 1.30, or name the Service of the webhook with block --webhook-service";
     NOT_LOOKED_AT "NOT-LOOKED-AT" Warning "rights"
-        "A kind of objects could not be listed, so nothing is known of what it would tell."
-        "have the right to list it granted, and run preflight again";
+        "A kind of objects could not be listed, or the API server does not say which rights there are, so nothing is known of what that would tell."
+        "have the right to it granted, and run preflight again";
     RIGHT_MISSING "RIGHT-MISSING" Blocker "rights"
         "Whoever runs this lacks a right that the migration needs."
         "have it granted, or use an account that has it";

@@ -1,7 +1,7 @@
 //! Everything that preflight looks at, read once.
 
 use super::certificate::Certificate;
-use super::rights;
+use super::rights::{self, Rights};
 use crate::see::{self, Kind, Listed, kinds};
 use crate::trouble::Trouble;
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ pub(crate) struct Picture {
     /// The Secrets that may hold a certificate, and what is in them; none where they may not be seen.
     pub secrets: Option<BTreeMap<Key, Result<Certificate, String>>>,
     /// Rights that the migration needs and whoever asks does not have.
-    pub missing_rights: Vec<String>,
+    pub rights: Rights,
 }
 
 /// DestinationRule, which is only asked for to see whether it is served.
@@ -58,7 +58,7 @@ impl Picture {
     /// Looks at the whole cluster. Only an API server that does not answer is a failure.
     pub(crate) async fn take(client: &Client, now: Timestamp) -> Result<Self, Trouble> {
         let mut whole = Self::only(client, now, ALL).await?;
-        whole.missing_rights = rights::missing(client).await?;
+        whole.rights = rights::rights(client).await?;
         Ok(whole)
     }
 
@@ -96,7 +96,7 @@ impl Picture {
             now,
             lists,
             secrets,
-            missing_rights: Vec::new(),
+            rights: Rights::default(),
         })
     }
 
@@ -108,7 +108,7 @@ impl Picture {
             now: Timestamp::UNIX_EPOCH,
             lists: BTreeMap::new(),
             secrets: None,
-            missing_rights: Vec::new(),
+            rights: Rights::default(),
         }
     }
 

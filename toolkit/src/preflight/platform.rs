@@ -35,7 +35,10 @@ pub(super) fn cluster(picture: &Picture, found: &mut Vec<Finding>) {
     for (resource, said) in picture.unseen() {
         found.push(code::NOT_LOOKED_AT.at(resource, said));
     }
-    for right in &picture.missing_rights {
+    if let Some(why) = &picture.rights.unknown {
+        found.push(code::NOT_LOOKED_AT.at("selfsubjectaccessreviews.authorization.k8s.io", why));
+    }
+    for right in &picture.rights.missing {
         found.push(code::RIGHT_MISSING.at("you", right));
     }
     if picture.sees("Node") && picture.sees("Pod") {

@@ -49,9 +49,18 @@ fn needed() -> Result<BTreeSet<Right>, Trouble> {
     Ok(all)
 }
 
-/// The rights that are missing, as `verb resource.group`.
-pub(super) async fn missing(client: &Client) -> Result<Vec<String>, Trouble> {
-    let answers: Vec<Option<String>> = futures::stream::iter(needed()?)
+/// What is known of them.
+#[derive(Debug, Default)]
+pub(crate) struct Rights {
+    /// Those that are missing, as `verb resource.group`.
+    pub missing: Vec<String>,
+    /// Why it is not known, where the API server does not say.
+    pub unknown: Option<String>,
+}
+
+/// Asks for every right that is needed. An API server that refuses to say which there are is no failure.
+pub(super) async fn rights(client: &Client) -> Result<Rights, Trouble> {
+    let answers: Result<Vec<Option<String>>, Trouble> = futures::stream::iter(needed()?)
         .map(|(group, resource, verb)| async move {
             let allowed = allowed(client, &group, &resource, &verb).await?;
             let dot = if group.is_empty() { "" } else { "." };
@@ -59,8 +68,18 @@ pub(super) async fn missing(client: &Client) -> Result<Vec<String>, Trouble> {
         })
         .buffered(AT_ONCE)
         .try_collect()
-        .await?;
-    Ok(answers.into_iter().flatten().collect())
+        .await;
+    match answers {
+        Ok(answers) => Ok(Rights {
+            missing: answers.into_iter().flatten().collect(),
+            unknown: None,
+        }),
+        Err(Trouble::Refused(why)) => Ok(Rights {
+            missing: Vec::new(),
+            unknown: Some(why),
+        }),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 async fn allowed(client: &Client, group: &str, resource: &str, verb: &str) -> Result<bool, Trouble> {

@@ -10,7 +10,7 @@ use crate::support::{Said, migrate_by};
 use crate::tenant::isolation::{Ends, api_service, run_pods};
 use crate::tenant::{CREATE, with_istio};
 use crate::walkthrough;
-use crate::wire::{Granted, Right, Wire};
+use crate::wire::{Granted, Right, Wire, silent_about_rights};
 use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
 use gradual_rollout_toolkit::trouble::{End, Trouble};
@@ -248,6 +248,34 @@ async fn preflight_asks_for_the_rights_of_the_roles_and_for_no_others() {
     let said = migrate_by(wire.client(&store, None), &clock, &["preflight"]).await;
     assert_eq!(said.out.matches("RIGHT-MISSING").count(), 1, "{}", said.out);
     assert!(said.out.contains("get pods/proxy"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn where_the_api_server_does_not_say_which_rights_there_are_that_is_told_and_the_rest_is_looked_at() {
+    let (store, clock) = healthy();
+    let codes = |said: &Said| -> Vec<String> {
+        let whole: Value = serde_json::from_str(&said.out).unwrap();
+        let findings = whole["findings"].as_array().unwrap();
+        findings
+            .iter()
+            .map(|f| format!("{} {}", f["code"], f["object"]))
+            .collect()
+    };
+    let words = ["--json", "preflight"];
+    let known = codes(&migrate_by(Wire::default().client(&store, None), &clock, &words).await);
+    let said = migrate_by(silent_about_rights(&store), &clock, &words).await;
+    let mut found = codes(&said);
+    let unknown = found
+        .iter()
+        .position(|f| f == "\"NOT-LOOKED-AT\" \"selfsubjectaccessreviews.authorization.k8s.io\"");
+    found.remove(unknown.unwrap_or_else(|| panic!("{found:?}")));
+    assert_eq!(found, known, "the rest as before");
+    assert!(
+        said.out
+            .contains("it is forbidden to create selfsubjectaccessreviews"),
+        "{}",
+        said.out
+    );
 }
 
 #[tokio::test(start_paused = true)]

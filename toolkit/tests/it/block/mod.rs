@@ -152,6 +152,31 @@ async fn classes_that_nobody_serves_must_be_named() {
 }
 
 #[tokio::test]
+async fn a_class_that_nobody_serves_beside_controllers_that_are_seen_is_a_slip_and_takes_no_block_away() {
+    let (store, clock) = with_controller(&[]);
+    let said = migrate(&store, &clock, &["block"]).await;
+    assert_eq!(said.end.unwrap(), End::Done);
+    let before = policy(&store);
+    for slip in ["ngnix", "Public"] {
+        let said = migrate(&store, &clock, &["block", "--class", slip]).await;
+        let told = match said.end {
+            Err(Trouble::Refused(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(
+            told.contains(slip) && told.contains("nginx, other, public"),
+            "{told}"
+        );
+        assert_eq!(policy(&store), before);
+    }
+    // Another controller's class, of which there is an object, may be meant.
+    for class in ["nginx", "public", "other"] {
+        let said = migrate(&store, &clock, &["block", "--class", class]).await;
+        assert_eq!(said.end.unwrap(), End::Done, "{class}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_written_by_half_is_listed_and_mended_by_the_next_run() {
     let (store, clock) = with_controller(&[]);
     let down = Failure::new(403, "Forbidden", "bindings are not for you");
