@@ -1,5 +1,6 @@
 //! `block` and `unblock`: no new hosts for ingress-nginx, first in the audit log, then by warnings, then refused.
 
+mod exempt;
 mod judge;
 mod lasting;
 mod policy;
@@ -157,6 +158,9 @@ pub async fn block(args: &BlockArgs, place: &mut Place<'_>) -> Result<End, Troub
         .filter(|_| before == Some(stage))
         .and_then(|binding| see::annotation(binding, SINCE))
         .map_or_else(|| put::stamp((place.now)()).to_string(), ToOwned::to_owned);
+    if let (Some(policy), Some(binding)) = (&standing.policy, &standing.binding) {
+        drops(place, &exempt::standing(policy, binding), &blocked)?;
+    }
     let (policy, binding) = (policy::policy(&blocked), policy::binding(&blocked, stage, &since));
     let mut same = Vec::new();
     let written = put::apply(&place.client, kinds::POLICY, &policy, args.dry_run).await?;
@@ -181,6 +185,18 @@ pub async fn block(args: &BlockArgs, place: &mut Place<'_>) -> Result<End, Troub
     let objects = [policy, binding];
     say(place, args, (before, stage), &blocked, &objects, &same)?;
     Ok(End::Done)
+}
+
+/// Says who was left alone and is so no more, before anything is written: each run says anew who is.
+fn drops(place: &mut Place<'_>, before: &BTreeSet<String>, blocked: &Blocked) -> Result<(), Trouble> {
+    let now = exempt::wanted(blocked);
+    for gone in before.difference(&now) {
+        writeln!(
+            place.err,
+            "warning: {gone} was left alone and is so no more; say --exempt-{gone} again where it is to stay so"
+        )?;
+    }
+    Ok(())
 }
 
 /// The stage to go to.
@@ -223,6 +239,9 @@ async fn by_webhook(args: &BlockArgs, picture: &Picture, place: &mut Place<'_>) 
     let before = rules.as_ref().map(|rules| rules.stage);
     let stage = wanted_stage(args, before)?;
     let blocked = blocked(args, picture)?;
+    if let Some(rules) = &rules {
+        drops(place, &exempt::wanted(&rules.blocked), &blocked)?;
+    }
     let objects = webhook::objects(place, service, &blocked, stage, rules.as_ref()).await?;
     let done = batch::apply(&place.client, &objects, args.dry_run).await;
     if done.trouble.is_some() {
@@ -379,7 +398,7 @@ fn again(args: &BlockArgs) -> String {
     let mut words = String::new();
     let mut add = |flag: &str, values: &[String]| {
         for value in values {
-            words.extend([" ", flag, " ", value]);
+            words.extend([" ", flag, " ", &typed(value)]);
         }
     };
     add("--class", &args.class);
@@ -390,6 +409,15 @@ fn again(args: &BlockArgs) -> String {
         words.push_str(" --without-class");
     }
     words
+}
+
+/// A word as a shell reads it back.
+fn typed(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 const fn meaning(stage: Stage) -> &'static str {

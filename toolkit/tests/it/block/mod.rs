@@ -270,3 +270,27 @@ async fn the_next_stage_is_told_with_everything_that_is_left_alone() {
         "{said:?}"
     );
 }
+
+#[tokio::test]
+async fn whoever_is_left_alone_no_more_is_named_and_words_are_told_as_a_shell_reads_them_back() {
+    let (store, clock) = with_controller(&[]);
+    let words = [
+        "block",
+        "--exempt-user",
+        "it's me",
+        "--exempt-namespace",
+        "kube-system",
+    ];
+    let said = migrate(&store, &clock, &words).await;
+    assert!(said.out.contains(r"--exempt-user 'it'\''s me'"), "{said:?}");
+    assert!(!said.err.contains("left alone"), "{said:?}");
+    let said = migrate(&store, &clock, &["block", "--exempt-user", "it's me"]).await;
+    let told =
+        "namespace kube-system was left alone and is so no more; say --exempt-namespace kube-system again";
+    assert!(
+        said.err.contains(told) && !said.err.contains("user it's me"),
+        "{said:?}"
+    );
+    let said = migrate(&store, &clock, &["block", "--mode", "warn"]).await;
+    assert!(said.err.contains("user it's me was left alone"), "{said:?}");
+}
