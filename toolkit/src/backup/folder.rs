@@ -161,7 +161,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(&path, &error)),
         };
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| unreadable(&path, &error))?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?;
         let wanted = if manifest.encrypted() { ENCRYPTED } else { FORMAT };
         if manifest.format != wanted {
             return Err(Trouble::Usage(format!(
@@ -302,7 +302,7 @@ impl Folder {
 
     fn page(&self, namespace: &str, encrypted: bool) -> Result<(Page, String), Trouble> {
         let (path, bytes) = self.bytes(namespace, PAGE, encrypted)?;
-        let page: Page = serde_json::from_slice(&bytes).map_err(|error| unreadable(&path, &error))?;
+        let page: Page = serde_json::from_slice(&bytes).map_err(|error| damaged(&path, &error))?;
         Ok((page, digest::of_bytes(&bytes)))
     }
 
@@ -315,7 +315,7 @@ impl Folder {
         if page.files.get(name) != Some(&digest::of_bytes(&bytes)) {
             return Err(self.altered(&inside));
         }
-        serde_json::from_slice(&bytes).map_err(|error| unreadable(&path, &error))
+        serde_json::from_slice(&bytes).map_err(|error| damaged(&path, &error))
     }
 
     /// What is in a file, and where that is.
@@ -373,6 +373,14 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
     Trouble::Usage(format!("unable to read {}: {error}", path.display()))
 }
 
+/// It is there, and no page or list of ours.
+fn damaged(path: &Path, error: &serde_json::Error) -> Trouble {
+    Trouble::Refused(format!(
+        "unable to read {}: {error}. The backup was altered or damaged: take the copy of it that you keep elsewhere",
+        path.display()
+    ))
+}
+
 fn pretty(value: &impl Serialize) -> Result<Vec<u8>, Trouble> {
     let mut bytes = serde_json::to_vec_pretty(value)
         .map_err(|error| Trouble::Internal(format!("unable to write JSON: {error}")))?;
@@ -404,7 +412,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<String, Trouble> {
         file.sync_all()?;
         fs::rename(&unfinished, path)
     };
-    put().map_err(|error| Trouble::Usage(format!("unable to write {}: {error}", path.display())))?;
+    put().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     Ok(digest::of_bytes(bytes))
 }
 
@@ -497,6 +505,25 @@ mod tests {
         fs::write(dir.path().join("mine"), "x").unwrap();
         let error = Folder::at(dir.path()).make().unwrap_err();
         assert!(error.to_string().contains("holds no backup"), "{error}");
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused_and_a_disk_that_takes_nothing_is_no_slip_of_a_person() {
+        let (dir, folder, manifest) = taken();
+        let page = dir.path().join("b/manifest.json");
+        fs::write(&page, "{\"format\": 1, \"clus").unwrap();
+        let error = folder.manifest().unwrap_err();
+        assert!(
+            matches!(error, Trouble::Refused(_)) && error.to_string().contains("damaged"),
+            "{error:?}"
+        );
+        fs::remove_file(&page).unwrap();
+        fs::create_dir_all(page.join("in the way")).unwrap();
+        let error = folder.write_manifest(&manifest).unwrap_err();
+        assert!(
+            matches!(error, Trouble::Output(_)) && error.to_string().contains("manifest.json"),
+            "{error:?}"
+        );
     }
 
     #[cfg(unix)]

@@ -15,6 +15,7 @@ there before is written on the object, and put back by --undo and by migrate rol
 Examples:
   gradual-rollout migrate finish --dry-run
   gradual-rollout migrate finish -n sealos-system --deployment terminal-controller --config-map terminal-controller-config
+  gradual-rollout migrate finish --undo --dry-run
   gradual-rollout migrate finish --undo
 
 Exit codes:
@@ -35,11 +36,11 @@ pub struct FinishArgs {
     /// How many hours the gateway must have served everything alone
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     pub soak: u32,
-    /// Only show what would be written
+    /// Only show what would be written, or put back
     #[arg(long)]
     pub dry_run: bool,
     /// Put back what the controllers were told before
-    #[arg(long, conflicts_with = "dry_run")]
+    #[arg(long)]
     pub undo: bool,
     /// How many seconds to wait for Deployments to be rolled out
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]

@@ -51,7 +51,11 @@ pub async fn run(args: &FinishArgs, place: &mut Place<'_>) -> Result<End, Troubl
     let more = [cluster::CONFIG_MAP, cluster::GRADUAL_ROLLOUT];
     let cluster = Cluster::look(&place.client, &[&standing::kinds()[..], &more].concat()).await?;
     if args.undo {
-        let Undone { lines, late } = undo(&cluster, args.wait, place).await?;
+        let Undone { lines, late } = if args.dry_run {
+            would_undo(&cluster).await?
+        } else {
+            undo(&cluster, args.wait, place).await?
+        };
         tell(args, &lines, &[], place)?;
         if let Some(late) = late {
             return Err(late);
@@ -355,6 +359,26 @@ pub async fn undoing(cluster: &Cluster) -> Result<Vec<(&'static str, String)>, T
         )
     });
     Ok(named.collect())
+}
+
+/// The same as lines, with what cannot be put back.
+async fn would_undo(cluster: &Cluster) -> Result<Undone, Trouble> {
+    let all = backs(cluster).await?;
+    let lines = all.into_iter().map(|(kind, object, back)| {
+        let (name, word) = (
+            kind.named(meta(&object, "namespace"), meta(&object, "name")),
+            back.word(),
+        );
+        let result = match back {
+            Back::Forget | Back::Switch(Ok(_)) => Ok(Became::Written),
+            Back::Switch(Err(why)) => Err(why),
+        };
+        line(name, word, result)
+    });
+    Ok(Undone {
+        lines: lines.collect(),
+        late: None,
+    })
 }
 
 /// What was taken back.

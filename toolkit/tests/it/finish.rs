@@ -220,9 +220,15 @@ async fn pods_that_do_not_start_are_told_and_the_controllers_can_be_put_back() {
             undone.end
         );
     }
+    let told = controller(&store);
+    let tried = migrate(&store, &clock, &["finish", "--undo", "--dry-run"]).await;
+    show(&tried);
+    assert_eq!(tried.end.unwrap(), End::Done);
+    assert_eq!(controller(&store), told, "a trial writes nothing");
     let undone = with_pods(&store, &clock, &["finish", "--undo"]).await;
     show(&undone);
     assert_eq!(undone.end.unwrap(), End::Done);
+    assert_eq!(tried.out, undone.out.replace(": written", ": would be written"));
     assert_eq!(controller(&store), before);
     let nothing = migrate(&store, &clock, &["finish", "--undo"]).await;
     assert!(nothing.out.contains("nothing was written"), "{}", nothing.out);
