@@ -1,7 +1,7 @@
 //! The policy's judgement in Rust, for clusters that know no such policies: the webhook answers by it. The expressions
 //! of [`super::policy`] are the same, line by line; a test holds both against each other.
 
-use super::policy::{Blocked, CHALLENGE, Group, MESSAGE, SOLVER, SOLVERS_OWN, Stage};
+use super::policy::{Blocked, CHALLENGE, Group, MESSAGE, SOLVER, SOLVERS_OWN, Stage, YES};
 use crate::put;
 use crate::see::{annotation, entries, items, label, text};
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,9 @@ pub fn refuses(blocked: &Blocked, before: Option<&Value>, after: &Value, user: &
         let more_aliases = blocked.groups.iter().any(|group| {
             let alias = format!("{}/server-alias", group.prefix);
             let now = annotation(after, &alias);
-            now.is_some() && now != annotation(before, &alias)
+            let www = format!("{}/from-to-www-redirect", group.prefix);
+            let has_www = |ingress: &Value| annotation(ingress, &www).is_some_and(|said| YES.contains(&said));
+            now.is_some() && now != annotation(before, &alias) || has_www(after) && !has_www(before)
         });
         !served(blocked, before) || exempt(blocked, before) || more_hosts || more_aliases
     })

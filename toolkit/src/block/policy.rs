@@ -238,12 +238,23 @@ fn exempt(object: &str, annotations: &str, labels: &str, blocked: &Blocked) -> S
     )
 }
 
-/// Whether the object has an alias by some prefix that it did not have before.
+/// What a controller reads as yes (Go's `ParseBool`).
+pub(super) const YES: [&str; 6] = ["1", "t", "T", "TRUE", "true", "True"];
+
+/// Whether the object has an alias by some prefix that it did not have before: one that it names, or its own name with or
+/// without `www.`.
 fn more_aliases(blocked: &Blocked) -> String {
+    let yes = list(&YES.map(ToOwned::to_owned));
     let more = |group: &Group| {
         let alias = quoted(&format!("{}/server-alias", group.prefix));
+        let www = quoted(&format!("{}/from-to-www-redirect", group.prefix));
+        let has_www =
+            |annotations: &str| format!("({www} in {annotations} && {annotations}[{www}] in {yes})");
         format!(
-            "{alias} in variables.now && !({alias} in variables.before && variables.before[{alias}] == variables.now[{alias}])"
+            "({alias} in variables.now && !({alias} in variables.before && variables.before[{alias}] == variables.now[{alias}])) \
+             || ({} && !{})",
+            has_www("variables.now"),
+            has_www("variables.before")
         )
     };
     joined(&blocked.groups.iter().map(more).collect::<Vec<_>>(), " || ")

@@ -215,6 +215,11 @@ async fn a_change_is_refused_where_it_adds_a_host_an_alias_or_the_class() {
         refused(&aliased, &annotated(old.clone(), alias, "c.com,d.com")),
         "another alias"
     );
+    let www = "nginx.ingress.kubernetes.io/from-to-www-redirect";
+    let both = annotated(old.clone(), www, "true");
+    assert!(refused(&old, &both), "its name with www.");
+    assert!(!refused(&both, &both) && !refused(&both, &old));
+    assert!(!refused(&old, &annotated(old.clone(), www, "false")));
     let other = ingress(Some("other"), &["a.com"]);
     assert!(
         refused(&other, &ingress(Some("nginx"), &["a.com"])),
