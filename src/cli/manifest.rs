@@ -237,11 +237,14 @@ spec:
             "{name: shop, is: Completed}",
             "{name: shop, namespace: default, is: Completed}",
             "{name: shop, is: AtLeast, weight: 25%}",
+            "{name: shop, component: shop, is: Completed}",
+            "{name: shop, component: shop, is: AtLeast, weight: 25%}",
         ] {
             let told = problems(&with(never));
             let says = told.first().map(String::as_str).unwrap_or_default();
             assert!(
-                says.contains("spec.steps[1].requires: ") && says.contains("waits for ever"),
+                says.contains("spec.steps[1].requires: ")
+                    && says.contains("it waits for itself, and would for ever"),
                 "{never}: {told:?}"
             );
         }

@@ -2,6 +2,7 @@
 
 use crate::metrics;
 use crate::rollout::plan::{Plan, PlannedGate, Problem};
+use crate::rollout::rings::{Course, Rings, Standing};
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::GradualRollout;
 use crate::routing::{ClaimKey, targets};
@@ -37,23 +38,39 @@ pub(super) fn problems(rollout: &GradualRollout, plan: &Plan) -> Vec<Problem> {
     problems
 }
 
-/// Gates that can never open. A daemon goes on working such a resource, and says it where it waits.
+/// Gates that can never open, whatever other rollouts do. A daemon goes on working such a resource, and says it where it
+/// waits.
 fn gates(rollout: &GradualRollout, plan: &Plan) -> Vec<Problem> {
+    let Some(course) = course(rollout, plan) else {
+        return Vec::new();
+    };
+    let rings = Rings::of([(&course, Standing::default())]);
+    let problem = |(phase, gate): (usize, &PlannedGate)| {
+        let (ring, closes) = rings.through(course.key(), &gate.key)?;
+        let path = gate_path(rollout, phase, gate);
+        closes.then(|| Problem {
+            path,
+            message: ring.to_string(),
+        })
+    };
+    course.gates().filter_map(problem).collect()
+}
+
+/// What of a rollout waits for others, and is waited for; `None` where it asks about none.
+pub(super) fn course(rollout: &GradualRollout, plan: &Plan) -> Option<Course> {
     let namespace = rollout.metadata.namespace.as_deref().unwrap_or("default");
     let name = rollout.metadata.name.as_deref().unwrap_or_default();
-    let phases = plan.phases.iter().enumerate();
-    let all = phases.flat_map(|(i, phase)| phase.gates.iter().map(move |gate| (i, gate)));
-    let problem = |(i, gate): (usize, &PlannedGate)| {
-        let message = gate.waits_for_itself(namespace, name)?;
-        let phase = match rollout.spec.phases {
-            Some(_) => format!("spec.phases[{i}]"),
-            None => "spec".to_owned(),
-        };
-        let step = gate.step.map(|(n, _)| format!(".steps[{n}]")).unwrap_or_default();
-        let path = format!("{phase}{step}.requires");
-        Some(Problem { path, message })
+    Course::of(namespace, name, plan)
+}
+
+/// The list that a gate stands in, as the spec is written.
+pub(super) fn gate_path(rollout: &GradualRollout, phase: usize, gate: &PlannedGate) -> String {
+    let phase = match rollout.spec.phases {
+        Some(_) => format!("spec.phases[{phase}]"),
+        None => "spec".to_owned(),
     };
-    all.filter_map(problem).collect()
+    let step = gate.step.map(|(n, _)| format!(".steps[{n}]")).unwrap_or_default();
+    format!("{phase}{step}.requires")
 }
 
 /// Checks that no source can be asked, such as a matcher that is no regular expression.

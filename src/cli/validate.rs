@@ -1,11 +1,14 @@
 //! `validate FILE…`: is this a plan that can be applied?
 
+mod circle;
+
 use super::args::Output;
 use super::exit::{Exit, Failure};
 use super::manifest::{self, Manifest, Problem};
 use super::{output, table, yaml};
 use crate::rollout::plan::Plan;
 use crate::routing::{ClaimKey, ObjectRef, Target, targets};
+use circle::{Waits, waiting_in_a_circle, waits};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -53,6 +56,9 @@ struct Checked {
     /// What its rollouts write.
     #[serde(skip)]
     claims: Vec<Claimed>,
+    /// Those of its rollouts that wait for others.
+    #[serde(skip)]
+    waits: Vec<Waits>,
 }
 
 /// A part of an object that one component of a rollout writes.
@@ -120,6 +126,7 @@ pub(super) fn run(files: &[PathBuf], form: Output, out: &mut dyn Write) -> Resul
         .map(|(name, text)| check(name, &text, &objects))
         .collect();
     claimed_twice(&mut checked);
+    waiting_in_a_circle(&mut checked);
     let valid = checked.iter().all(|file| file.problems.is_empty());
     if matches!(form, Output::Json | Output::Yaml) {
         let told = serde_json::json!({"valid": valid, "files": checked});
@@ -229,6 +236,7 @@ fn check(name: String, text: &str, objects: &[Value]) -> Checked {
         others: Vec::new(),
         problems: Vec::new(),
         claims: Vec::new(),
+        waits: Vec::new(),
     };
     for manifest in manifest::read(&name, text) {
         match manifest {
@@ -241,6 +249,7 @@ fn check(name: String, text: &str, objects: &[Value]) -> Checked {
                 }
                 let namespace = namespace.to_owned();
                 let own = rollout.metadata.name.clone().unwrap_or_default();
+                checked.waits.extend(waits(&rollout, &plan, text));
                 for planned in &plan.components {
                     let keys = targets(&planned.component, &namespace);
                     let keys = keys.iter().flat_map(Target::claims);

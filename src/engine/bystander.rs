@@ -8,6 +8,7 @@ use super::turns::Told;
 use super::wanted;
 use crate::cluster::cache::{Cache, Listed};
 use crate::cluster::rollouts::RawRollout;
+use crate::rollout::plan::Plan;
 use crate::rollout::reason::Reason;
 use crate::rollout::status::GradualRolloutStatus;
 use crate::routing::{ObjectKind, ObjectRef, Stock, found, needs};
@@ -144,6 +145,11 @@ impl Bystander {
             elsewhere: true,
         };
         (status, told)
+    }
+
+    /// Its plan, as far as one could be used.
+    pub(super) fn plan(&self) -> Option<&Plan> {
+        self.sound.as_ref().map(|sound| &sound.plan)
     }
 
     pub(super) fn uid(&self) -> &str {

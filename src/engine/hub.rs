@@ -2,6 +2,7 @@
 
 use super::checkup::{Checkup, DoctorSettings};
 use super::claims::Claims;
+use super::courses::Courses;
 use super::guard::Guard;
 use super::others::Others;
 use super::roster::Roster;
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     pub(super) claims: Claims,
     pub(super) turns: Turns,
     pub(super) others: Others,
+    pub(super) courses: Courses,
     /// What is known of the cluster's freeze switch.
     pub(super) freeze: watch::Receiver<Known>,
     pub(super) view: View,
@@ -102,6 +104,7 @@ impl Hub {
             claims: Claims::default(),
             turns: Turns::new(settings.limits.clone(), share.shards() > 1),
             others: Others::default(),
+            courses: Courses::default(),
             freeze,
             settings,
             share,

@@ -9,6 +9,7 @@ mod beside;
 mod bystander;
 mod checkup;
 mod claims;
+mod courses;
 mod doors;
 mod gauges;
 mod guard;

@@ -25,10 +25,12 @@ impl Others {
             reason: c.reason,
             weight: c.weight,
             lowering: c.lowering.clone(),
+            alone: c.alone,
             ..ComponentStatus::default()
         };
         let kept = GradualRolloutStatus {
             components: status.components.iter().map(component).collect(),
+            phase: status.phase.clone(),
             ..GradualRolloutStatus::default()
         };
         self.lock().insert((namespace.to_owned(), name.to_owned()), kept);

@@ -101,6 +101,7 @@ impl Roster {
     /// A resource is gone.
     pub(super) fn deleted(&mut self, key: &Key) {
         self.shared.view.remove(&key.0, &key.1);
+        self.shared.courses.remove(&key.0, &key.1);
         if let Some(parting) = self.parting.get_mut(key) {
             *parting = Parting {
                 newest: None,
@@ -145,6 +146,9 @@ impl Roster {
         if self.shared.share.shards() > 1 {
             let (status, told) = known.stands();
             self.shared.others.put(&told.namespace, &told.name, &status);
+            if let Some(plan) = known.plan() {
+                self.shared.courses.put(&told.namespace, &told.name, plan);
+            }
             self.shared.turns.tell(known.uid(), told, self.shared.clock.now());
         }
     }
@@ -243,6 +247,7 @@ impl Roster {
             (Ok((_, raw)), Some(Parting { gone: true, .. })) => self.shared.claims.remove(&raw.uid),
             (Ok((_, raw)), Some(Parting { newest, .. })) => {
                 self.shared.view.remove(&key.0, &key.1);
+                self.shared.courses.remove(&key.0, &key.1);
                 self.place(key, newest.unwrap_or(raw));
             }
             (Ok((_, raw)), None) => {

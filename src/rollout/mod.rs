@@ -40,6 +40,7 @@ mod quantity;
 pub mod reason;
 mod recall;
 mod recorded;
+pub mod rings;
 mod routed_status;
 pub mod router_spec;
 mod sabotage;

@@ -68,7 +68,9 @@ async fn a_rollout_that_requires_all_of_itself_says_that_it_waits_for_ever_and_s
     behind(&world, &json!({"name": "top", "is": "Completed"}));
     world.start("daemon-1");
     world
-        .until("it says so", |w| says(w).contains("itself, and waits for ever"))
+        .until("it says so", |w| {
+            says(w).contains("it waits for itself, and would for ever")
+        })
         .await;
     let status = status_of(&world, "top");
     assert_ne!(
@@ -76,6 +78,44 @@ async fn a_rollout_that_requires_all_of_itself_says_that_it_waits_for_ever_and_s
         "InvalidSpec",
         "a slip in a gate of the last phase takes no raise from the first"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn rollouts_that_wait_for_each_other_say_so_with_the_whole_ring_until_one_is_edited() {
+    let mut world = World::new();
+    behind(&world, &json!({"name": "base", "is": "Completed"}));
+    world.store.put(virtual_service("base-app")).unwrap();
+    let mut base = rollout("base", &["base-app"]);
+    base["spec"]["steps"][1]["requires"] =
+        json!([{"rollout": {"name": "top", "component": "top-app", "is": "AtLeast", "weight": "5%"}}]);
+    world.store.put(base).unwrap();
+    world.start("daemon-1");
+    world
+        .until("both say so", |w| {
+            let other = status_of(w, "base");
+            let other = other.component("base-app").cloned().unwrap_or_default();
+            [says(w), other.message].iter().all(|said| {
+                said.contains("these rollouts wait for each other, and would for ever")
+                    && said.contains("/top before steps at 5% requires rollout base to be completed")
+                    && said.contains("requires rollout top, component top-app to be at 5% or more")
+            })
+        })
+        .await;
+    world.pass(1200).await;
+    assert_eq!((world.weight("top-app"), world.weight("base-app")), (0, 5));
+    // The gate before base's second step goes.
+    let mut base = world.rollout("base");
+    base["spec"]["steps"][1]
+        .as_object_mut()
+        .unwrap()
+        .remove("requires");
+    world.store.put(base).unwrap();
+    world
+        .until("it is an ordinary wait", |w| {
+            says(w).contains("base-app is at") && !says(w).contains("each other")
+        })
+        .await;
+    world.until("top begins", |w| w.weight("top-app") == 5).await;
 }
 
 #[tokio::test(start_paused = true)]

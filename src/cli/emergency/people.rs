@@ -21,7 +21,7 @@ const NAMED: usize = 10;
 #[expect(clippy::struct_field_names, reason = "the report's word")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(in crate::cli) struct Told {
-    /// Who: the name in the settings, or the host of `--notify`.
+    /// Who: the name in the settings, or the host of `--notify`, and which one where that is said twice.
     pub receiver: String,
     /// Whether they took it.
     pub told: bool,
@@ -95,6 +95,21 @@ fn host(url: &str) -> String {
     host.unwrap_or_else(|| "--notify".to_owned())
 }
 
+/// What each `--notify` is called in the report: its host, for a path may be a secret, and its place on the command line
+/// where the host alone does not tell which one it is.
+fn names(urls: &[String], known: &[&str]) -> Vec<String> {
+    let hosts: Vec<String> = urls.iter().map(|url| host(url)).collect();
+    let name = |(i, host): (usize, &String)| {
+        let others = hosts.iter().filter(|other| *other == host).count() > 1;
+        if others || known.contains(&host.as_str()) {
+            format!("{host} (--notify {} of {})", i + 1, hosts.len())
+        } else {
+            host.clone()
+        }
+    };
+    hosts.iter().enumerate().map(name).collect()
+}
+
 /// Tells everybody whom the settings and the command line name.
 pub(super) async fn tell(settings: &Settings, urls: &[String], summary: &Summary<'_>) -> Vec<Told> {
     let mut all: Vec<(String, Result<Receiver, String>)> = Vec::new();
@@ -103,8 +118,8 @@ pub(super) async fn tell(settings: &Settings, urls: &[String], summary: &Summary
         let receiver = receiver.and_then(|one| one.ok_or_else(|| "no receiver".to_owned()));
         all.push((one.name.clone(), receiver));
     }
-    for url in urls {
-        let name = host(url);
+    let known: Vec<&str> = settings.notify.iter().map(|one| one.name.as_str()).collect();
+    for (url, name) in urls.iter().zip(names(urls, &known)) {
         all.push((name, receiver(url)));
     }
     let message = [summary.message()];
@@ -155,5 +170,33 @@ pub(super) fn step(all: &[Told]) -> Step {
             Outcomes::Failed,
             format!("told: {}; not told: {}", names(&told), why.join("; ")),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_addresses_of_one_host_are_told_apart_without_their_paths() {
+        let urls = [
+            "https://ops.example.com/hook/hunter2",
+            "https://chat.example.com/a",
+            "https://ops.example.com/hook/hunter3",
+        ];
+        let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+        assert_eq!(
+            names(&urls, &["ops"]),
+            [
+                "ops.example.com (--notify 1 of 3)",
+                "chat.example.com",
+                "ops.example.com (--notify 3 of 3)"
+            ]
+        );
+        assert_eq!(
+            names(&urls[1..2], &["chat.example.com"]),
+            ["chat.example.com (--notify 1 of 1)"],
+            "one of the settings is called so"
+        );
     }
 }

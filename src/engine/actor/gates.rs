@@ -6,6 +6,7 @@ use crate::probe::GateQuestion;
 use crate::rollout::gate_spec::{Gate, RolloutGate};
 use crate::rollout::observation::{Frozen, GateAnswer, Question, Turn};
 use crate::rollout::plan::PlannedGate;
+use crate::rollout::rings::Standing;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,13 +46,29 @@ impl Actor {
         let Ok(sound) = &self.sound else { return all };
         for gate in sound.plan.phases.iter().flat_map(|phase| &phase.gates) {
             if let Gate::Rollout(other) = &gate.gate {
-                let itself = gate.waits_for_itself(&self.raw.namespace, &self.raw.name);
-                let shut = |says| GateAnswer { open: false, says };
-                let answer = itself.map_or_else(|| self.other_rollout(other), shut);
+                let mut answer = self.other_rollout(other);
+                if !answer.open
+                    && let Some(ring) = self.ring(&gate.key)
+                {
+                    answer.says = format!("{}; {ring}", answer.says);
+                }
                 all.insert(gate.key.clone(), answer);
             }
         }
         all
+    }
+
+    /// The circle of rollouts that keeps a gate of this one shut for ever, if there is one.
+    fn ring(&self, gate: &str) -> Option<String> {
+        let own = (self.raw.namespace.clone(), self.raw.name.clone());
+        let (view, others) = (&self.shared.view, &self.shared.others);
+        self.shared.courses.ring(&own, gate, |key| {
+            if *key == own {
+                return Some(Standing::of(&self.status));
+            }
+            view.of_rollout(&key.0, &key.1, Standing::of)
+                .or_else(|| others.of_rollout(&key.0, &key.1, Standing::of))
+        })
     }
 
     /// How far another rollout is.

@@ -58,6 +58,8 @@ impl Actor {
         self.claim();
         if let Ok(sound) = &self.sound {
             self.scopes = wanted::want(&self.shared.cache, sound, &self.raw.namespace);
+            let courses = &self.shared.courses;
+            courses.put(&self.raw.namespace, &self.raw.name, &sound.plan);
         }
     }
 

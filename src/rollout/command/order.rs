@@ -45,15 +45,6 @@ impl Command {
         }
     }
 
-    /// Whether it was given before what has a mark, or may have been, for of some only the second is known: by the
-    /// milliseconds of both ids.
-    pub fn is_before_mark(&self, mark: &str) -> bool {
-        let mark = mark.parse::<Ulid>().ok();
-        let mark = mark.and_then(|mark| i64::try_from(mark.timestamp_ms()).ok());
-        let times = self.given_at().zip(mark);
-        times.is_some_and(|(mine, mark)| mine.as_millisecond() < mark)
-    }
-
     /// Whether it names a component that the other names, too.
     fn meets(&self, other: &Self) -> bool {
         let mut names = other.wish.components.iter();

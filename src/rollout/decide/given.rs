@@ -10,6 +10,7 @@ use crate::rollout::status::{
     heard_as,
 };
 use crate::rollout::weight::Weight;
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -102,8 +103,8 @@ impl Given<'_> {
 pub(super) enum Against {
     /// One that was given later, and lowers.
     Later,
-    /// One that was given later, and is answered already: which.
-    Answered(String),
+    /// One that was given later, and is answered already: which, and before when nothing counts as given after it.
+    Answered(String, Timestamp),
     /// One that stops, is answered already, and does not tell when it was given: which.
     Unclear(String),
     /// An emergency that waits beside it: clocks may lie, and whoever called it was in a hurry.
@@ -115,11 +116,13 @@ pub(super) enum Against {
 impl fmt::Display for Against {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Later => f.write_str("a later lowering command takes its place"),
-            Self::Answered(other) => write!(
+            Self::Later => f.write_str("a later lowering command takes its place: give it again if it is still wanted"),
+            // Told in whole seconds: the next one is surely later.
+            Self::Answered(other, at) => write!(
                 f,
-                "its id says that it was given before {other}: give it again if it is still wanted, and where that says the \
-                 same, set the clock of whoever gives it"
+                "its id says that it was given before {other}: give it again if it is still wanted, once the clock there \
+                 shows {:.0}, and where that clock is behind, set the clock of whoever gives it first",
+                at.saturating_add(Duration::from_secs(1)).unwrap_or(*at)
             ),
             Self::Unclear(other) => write!(
                 f,
@@ -212,11 +215,19 @@ impl<'a> Desk<'a> {
         if self.seen.commands.iter().any(emergency) {
             return Some(Against::Emergency);
         }
-        if raises && self.is_before_rollback(command, c) {
-            return Some(Against::Answered("the rollback that put it back".to_owned()));
-        }
-        if let Some(answered) = self.answered_against(command, c) {
-            return Some(answered);
+        let put_back = self.rollback_after(command, c).filter(|_| raises);
+        match (put_back, self.answered_against(command, c)) {
+            (Some(at), answered) => {
+                // Given after the one it would still be told of the other.
+                let at = match answered {
+                    Some(Against::Answered(_, later)) => at.max(later),
+                    Some(Against::Later | Against::Unclear(_) | Against::Emergency | Against::Doubt(_))
+                    | None => at,
+                };
+                return Some(Against::Answered("the rollback that put it back".to_owned(), at));
+            }
+            (None, Some(answered)) => return Some(answered),
+            (None, None) => {}
         }
         let mut doubt = None;
         for other in &self.seen.commands {

@@ -18,17 +18,22 @@ impl Desk<'_> {
         let found = self.obeyed_for(c).filter(|(verb, answered)| {
             undoes(command, *verb, raises, leaves_more) && !answered.is_of(command)
         });
-        let mut unclear = None;
+        let (mut later, mut unclear) = (None::<(Timestamp, &CommandOutcome)>, None);
         for (verb, answered) in found {
             match (self.is_before(command, answered), verb.only_lowers()) {
-                (Some(true), _) => return Some(Against::Answered(named(answered))),
+                (Some(true), _) => {
+                    let at = self.given(answered).unwrap_or(answered.at);
+                    later = later.filter(|known| known.0 >= at).or(Some((at, answered)));
+                }
                 (None, true) if command.given_at().is_some_and(|at| at < answered.at) => {
                     unclear = Some(Against::Unclear(named(answered)));
                 }
                 (Some(false) | None, _) => {}
             }
         }
-        unclear
+        later
+            .map(|(at, answered)| Against::Answered(named(answered), at))
+            .or(unclear)
     }
 
     /// Whether a command was given before one that was answered, or may have been, for of some only the second is known: by
@@ -36,32 +41,41 @@ impl Desk<'_> {
     /// by then. Of a rollback that is what counts: whoever calls one may have a clock that is behind, and a raise that was on
     /// its way meanwhile knew nothing of it. Of two that waited together their ids tell.
     fn is_before(&self, command: &Command, answered: &CommandOutcome) -> Option<bool> {
-        let puts_back = answered.verb == Verb::Rollback.word() && answered.at < self.now;
-        let given = answered.given_by()?;
-        let given = if puts_back {
-            answered.at
-        } else {
-            given.min(answered.at)
-        };
+        let given = self.given(answered)?;
         Some(command.given_at()?.as_millisecond() < given.as_millisecond())
     }
 
-    /// Whether a component was put back after a command was given. A rollback has no annotation any more, or never had one,
+    /// When what was answered counts as given; `None` where its id does not tell.
+    fn given(&self, answered: &CommandOutcome) -> Option<Timestamp> {
+        let puts_back = answered.verb == Verb::Rollback.word() && answered.at < self.now;
+        let given = answered.given_by()?;
+        Some(if puts_back {
+            answered.at
+        } else {
+            given.min(answered.at)
+        })
+    }
+
+    /// When a component was put back, if that was after a command was given. A rollback has no annotation any more, or never had one,
     /// but its mark says when it was asked for, and the status when it was decided or found: what was on its way meanwhile,
     /// or waited while nobody led, came too late.
-    pub(super) fn is_before_rollback(&self, command: &Command, c: &ComponentStatus) -> bool {
+    pub(super) fn rollback_after(&self, command: &Command, c: &ComponentStatus) -> Option<Timestamp> {
         if c.state != State::RolledBack || !c.reason.is_rollback() {
-            return false;
+            return None;
         }
-        let given = command.given_at().map(Timestamp::as_millisecond);
-        let before = |at: Timestamp| given.is_some_and(|given| given < at.as_millisecond());
+        let given = command.given_at()?;
+        let before = |at: &Timestamp| given.as_millisecond() < at.as_millisecond();
         match c.lowering.as_ref().filter(|order| order.reason.is_rollback()) {
             // What is decided in this very look waited beside the command, and their ids tell.
-            Some(order) if order.at == self.now => false,
-            Some(order) => command.is_before_mark(&order.id) || before(order.at),
+            Some(order) if order.at == self.now => None,
+            Some(order) => marked_at(&order.id)
+                .into_iter()
+                .chain([order.at])
+                .filter(before)
+                .max(),
             None => {
-                let mark = c.mark.as_ref();
-                mark.is_some_and(|mark| command.is_before_mark(mark)) || heard_of(c).is_some_and(before)
+                let marked = c.mark.as_ref().and_then(|mark| marked_at(mark));
+                marked.into_iter().chain(heard_of(c)).filter(before).max()
             }
         }
     }
@@ -138,6 +152,12 @@ fn heard_of(c: &ComponentStatus) -> Option<Timestamp> {
     let booked = c.history.iter().rfind(|entry| entry.reason == Reason::Emergency);
     let at = booked.or(c.history.first()).map(|entry| entry.at).or(c.since);
     at.filter(|_| c.reason == Reason::Emergency)
+}
+
+/// When a mark says that it was asked for.
+fn marked_at(mark: &str) -> Option<Timestamp> {
+    let millis = mark.parse::<ulid::Ulid>().ok()?.timestamp_ms();
+    Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
 }
 
 fn named(answered: &CommandOutcome) -> String {

@@ -2,7 +2,7 @@
 
 use super::read::Reader;
 use super::{PlannedPhase, PlannedStep};
-use crate::rollout::gate_spec::{Gate, HttpGate, RolloutIs};
+use crate::rollout::gate_spec::{Gate, HttpGate};
 use crate::rollout::spec::Phase;
 use crate::rollout::status::Approved;
 use crate::rollout::weight::Weight;
@@ -28,25 +28,6 @@ impl PlannedGate {
     /// The weight of the step behind it, where it is a step's.
     pub fn weight(&self) -> Option<Weight> {
         self.step.map(|(_, weight)| weight)
-    }
-
-    /// Why it can never open: it asks of the very rollout that waits behind it what comes only after it.
-    pub fn waits_for_itself(&self, namespace: &str, name: &str) -> Option<String> {
-        let Gate::Rollout(asked) = &self.gate else {
-            return None;
-        };
-        let own = asked.name == name && asked.namespace.as_deref().is_none_or(|other| other == namespace);
-        let behind = match asked.is {
-            RolloutIs::Completed => true,
-            // All at a weight before any goes on is a plan.
-            RolloutIs::AtLeast => self
-                .weight()
-                .zip(asked.weight)
-                .is_some_and(|(step, wanted)| wanted >= step),
-        };
-        (own && asked.component.is_none() && behind).then(|| {
-            format!("it requires {asked}, which is itself, and waits for ever: name another rollout, or one component of this")
-        })
     }
 
     /// Under which name it is asked for a component: addresses are asked for each, other rollouts once.

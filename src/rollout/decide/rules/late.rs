@@ -6,6 +6,7 @@ use super::world::{Weather, World, weight};
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::{CommandResult, GradualRolloutStatus};
+use jiff::Timestamp;
 use std::time::Duration;
 
 fn command(world: &World, verb: Verb, seconds_ago: i64, to: Option<u16>) -> Command {
@@ -26,6 +27,21 @@ fn command(world: &World, verb: Verb, seconds_ago: i64, to: Option<u16>) -> Comm
 fn result(world: &World, id: &str) -> CommandResult {
     let found = world.status.commands.iter().find(|c| c.id == id);
     found.unwrap().result
+}
+
+/// What it is told to do does it: given again when the clock of its giver shows the time that is named, it is taken up.
+fn obeyed_when_it_says(world: &mut World, verb: Verb, to: Option<u16>, late: &str) {
+    let told = world.status.commands.iter().find(|c| c.id == late).unwrap();
+    let (_, behind) = told.message.split_once("once the clock there shows ").unwrap();
+    let shows: Timestamp = behind.split(',').next().unwrap().parse().unwrap();
+    assert!(shows <= world.now + Duration::from_secs(1), "{}", told.message);
+    world.commands.clear();
+    world.now = world.now.max(shows);
+    let ago = world.now.duration_since(shows).as_secs();
+    let again = command(world, verb, ago, to);
+    world.commands.push(again.clone());
+    world.ticks(3);
+    assert_eq!(result(world, &again.id), CommandResult::Accepted, "{verb:?}");
 }
 
 #[test]
@@ -61,6 +77,9 @@ fn a_raise_that_was_given_before_a_rollback_and_arrives_after_it_was_answered_is
                 "{verb:?}"
             );
             assert!(!back || world.highest("alpha").is_zero());
+            if back {
+                obeyed_when_it_says(&mut world, verb, to, &late.id);
+            }
         }
     }
 }
