@@ -349,9 +349,9 @@ fn nested(text: &str, levels: usize) -> String {
 
 /// How many bytes are looked through for the page of a text.
 fn work(text: &str) -> (usize, String) {
-    super::text::READ.set(0);
+    text::READ.set(0);
     let shown = page(text);
-    (super::text::READ.get(), shown)
+    (text::READ.get(), shown)
 }
 
 #[test]
