@@ -68,7 +68,7 @@ pub(super) struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Became {
-    RolledBack,
+    GoingBack,
     Repeated,
     Resolved,
     Unknown,
@@ -234,15 +234,15 @@ async fn work(inbound: &Inbound, alert: &Alert) -> Outcome {
     };
     let whom = plain(&target.component, 64);
     let (result, message) = match inbound.deliver(delivery).await {
-        Ok(Delivered::Written(place)) => (Became::RolledBack, format!("{place}: {whom} is told to go back")),
+        Ok(Delivered::Written(place)) => (Became::GoingBack, format!("{place}: {whom} is told to go back")),
         Ok(Delivered::Known(place)) => (Became::Repeated, format!("{place}: {whom} was told before")),
         Err(Undelivered::Unknown(message)) => (Became::Unknown, message),
         Err(Undelivered::Refused(message)) => (Became::Refused, message),
         Err(Undelivered::Unavailable(message)) => (Became::Unavailable, message),
     };
     let mut outcome = outcome(alert, result, message);
-    outcome.command = matches!(outcome.result, Became::RolledBack | Became::Repeated).then_some(id);
-    if !matches!(outcome.result, Became::RolledBack | Became::Repeated) {
+    outcome.command = matches!(outcome.result, Became::GoingBack | Became::Repeated).then_some(id);
+    if !matches!(outcome.result, Became::GoingBack | Became::Repeated) {
         tracing::warn!(
             alert = outcome.alert,
             message = outcome.message,

@@ -32,6 +32,7 @@ pub use mapping::AlertRoute;
 pub use serve::{Connections, serve};
 
 use crate::engine::{Explained, View};
+use crate::rollout::status::GradualRolloutStatus;
 use crate::telemetry::{self, Metrics};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -134,12 +135,24 @@ async fn explain(
     }
 }
 
+/// A status as the resource has it, but for the state of what is being put back: that is `RollingBack`.
+fn told(status: &GradualRolloutStatus) -> serde_json::Value {
+    let mut told = json!(status);
+    let components = told.get_mut("components").and_then(|all| all.as_array_mut());
+    for (told, c) in components.into_iter().flatten().zip(&status.components) {
+        if let Some(state) = told.get_mut("state") {
+            *state = json!(c.stands());
+        }
+    }
+    told
+}
+
 async fn rollouts(State(state): State<ApiState>) -> Response {
     let view = state.view.borrow().clone();
     let all: Vec<_> = view
         .rollouts()
         .into_iter()
-        .map(|r| json!({"namespace": r.namespace, "name": r.name, "status": r.status}))
+        .map(|r| json!({"namespace": r.namespace, "name": r.name, "status": told(&r.status)}))
         .collect();
     Json(json!({ "rollouts": all })).into_response()
 }

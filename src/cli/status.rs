@@ -12,6 +12,7 @@ use crate::rollout::command::ago;
 use crate::rollout::duration::Span;
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::spec::GradualRollout;
+use crate::rollout::stands::Stands;
 use crate::settings::Settings;
 use anstyle::Style;
 use jiff::Timestamp;
@@ -368,7 +369,7 @@ fn coarse(span: Span) -> String {
 }
 
 fn style(view: &View) -> Style {
-    match view.state {
+    match view.state.map(Stands::state) {
         Some(State::RolledBack) => BAD,
         Some(State::Completed) => GOOD,
         _ if view::blocked(view) => LOOK,

@@ -7,6 +7,7 @@ use crate::rollout::explain::{RouterView, routers};
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::router_spec::{AtFull, Router};
 use crate::rollout::spec::GradualRollout;
+use crate::rollout::stands::Stands;
 use crate::rollout::status::{ComponentStatus, LeftOver, PreviewStatus};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
@@ -46,7 +47,7 @@ pub(super) struct View {
     /// The step in it, from 1, and how many it has.
     pub step: Option<(i32, usize)>,
     /// The kind of place it is in.
-    pub state: Option<State>,
+    pub state: Option<Stands>,
     /// Why it is there.
     pub reason: Option<Reason>,
     /// The same as a sentence.
@@ -69,7 +70,7 @@ pub(super) struct View {
 impl View {
     /// What has to happen before anything else does, where time alone changes nothing.
     pub(super) fn waits_for(&self) -> Option<&'static str> {
-        match (self.state?, self.reason?) {
+        match (self.state?.state(), self.reason?) {
             (State::RolledBack, _) if self.going_to.is_some() => Some("not back yet"),
             (State::RolledBack, _) => Some("on retry"),
             (State::Completed, _) => Some("-"),
@@ -206,7 +207,7 @@ pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
         left: found.and_then(|c| c.left.clone()),
         phase: found.and_then(|c| c.phase.clone()),
         step: found.and_then(|c| step(rollout, c)),
-        state: found.map(|c| c.state),
+        state: found.map(ComponentStatus::stands),
         reason: found.map(|c| c.reason),
         message: match (rollout.status.as_ref().and_then(|s| s.refused()), found) {
             (Some(refused), _) => refused.sentence(),
@@ -252,7 +253,7 @@ fn checks(component: &ComponentStatus) -> Vec<CheckView> {
 pub(super) fn blocked(view: &View) -> bool {
     let state = view
         .state
-        .is_some_and(|s| !matches!(s, State::Walking | State::Completed));
+        .is_some_and(|s| !matches!(s.state(), State::Walking | State::Completed));
     state
         || view.reason.is_some_and(|reason| {
             !matches!(

@@ -109,7 +109,8 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         return match (said.contains(STAYS_BACK), ended) {
             (true, true) => Stand::Done(format!("at {}: {said}", weight.written)),
             (true, false) => Stand::Waiting(format!("{now} ({})", found.message)),
-            (false, _) => Stand::RolledBack(found.message.clone()),
+            (false, true) => Stand::RolledBack(found.message.clone()),
+            (false, false) => Stand::Waiting(format!("being put back: {now} ({})", found.message)),
         };
     }
     if ended && weight.written == goal && weight.observed == Some(goal) {
@@ -406,6 +407,23 @@ mod tests {
         let mut rollout = answered(at(0, 0, Some(0)), CommandResult::Accepted, "shop: going to 10%");
         rollout.status.as_mut().unwrap().components[0].state = State::RolledBack;
         assert_eq!(stand(&set, &rollout, "shop"), Stand::RolledBack("because".into()));
+        // Decided, and not written: a refusal may keep its traffic up for as long as it lasts.
+        let shop = &mut rollout.status.as_mut().unwrap().components[0];
+        shop.weight.written = Weight::from_percent(25).unwrap();
+        shop.lowering = Some(Lowering {
+            id: "01".into(),
+            weight: Weight::ZERO,
+            reason: Reason::Breach,
+            at: "2026-03-02T09:00:00Z".parse().unwrap(),
+            emergency: false,
+        });
+        let Stand::Waiting(why) = stand(&set, &rollout, "shop") else {
+            panic!("{:?}", stand(&set, &rollout, "shop"))
+        };
+        assert!(
+            why.contains("being put back") && why.contains("written 25%"),
+            "{why}"
+        );
         let two = || {
             let mut rollout = at(5, 5, Some(5));
             let all = &mut rollout.status.as_mut().unwrap().components;

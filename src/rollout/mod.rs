@@ -47,6 +47,7 @@ mod sabotage;
 pub mod sample;
 pub mod several;
 pub mod spec;
+pub mod stands;
 pub mod status;
 mod tally;
 pub mod template;

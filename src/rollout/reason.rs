@@ -14,7 +14,10 @@ pub enum State {
     Manual,
     /// Somebody else lowered its weight: it stays there until `resume`.
     Drifted,
-    /// It was put back. Terminal: stays until `retry` or another plan.
+    /// It was put back, or is being: while `lowering` stands its traffic is not back, and the conditions say so. Terminal:
+    /// stays until `retry` or another plan.
+    // Told by the API and the command line as what it is then; read here alike, wherever it comes from.
+    #[serde(alias = "RollingBack")]
     RolledBack,
     /// It finished its plan and its last hold. Terminal likewise.
     Completed,

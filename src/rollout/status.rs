@@ -166,7 +166,7 @@ pub struct ComponentStatus {
     #[schemars(length(max = 63))]
     #[serde(serialize_with = "bounded::text::<63, _>")]
     pub name: String,
-    /// The kind of place it is in.
+    /// The kind of place it is in. `RolledBack` from the decision on: while `lowering` stands, the traffic is not back.
     pub state: State,
     /// A code that says why it is where it is.
     pub reason: Reason,

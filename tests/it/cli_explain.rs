@@ -108,7 +108,7 @@ async fn a_component_that_nobody_has_is_refused_with_the_one_that_was_meant() {
 }
 
 /// What the API of the world's daemon answers.
-async fn api(world: &World, path: &str) -> (u16, Value) {
+pub(crate) async fn api(world: &World, path: &str) -> (u16, Value) {
     let router = api::router(ApiState {
         inbound: None,
         view: world.view.clone(),

@@ -144,7 +144,7 @@ async fn an_alert_puts_back_what_it_names_and_not_again_after_a_retry() {
     let results: Vec<&str> = (0..3)
         .map(|n| answer["alerts"][n]["result"].as_str().unwrap())
         .collect();
-    assert_eq!(results, ["unknown", "rolledBack", "resolved"]);
+    assert_eq!(results, ["unknown", "goingBack", "resolved"]);
     assert!(
         answer["alerts"][0]["message"].as_str().unwrap().contains("ghost"),
         "{answer}"
@@ -179,7 +179,7 @@ async fn an_alert_puts_back_what_it_names_and_not_again_after_a_retry() {
         .alerts(&json!([firing("a2", &shop(), &world.clock.now().to_string())]))
         .await;
     assert_eq!(
-        answer["alerts"][0]["result"], "rolledBack",
+        answer["alerts"][0]["result"], "goingBack",
         "it fires anew: {answer}"
     );
     world.until("put back again", |w| w.weight("shop") == 0).await;
@@ -202,7 +202,7 @@ async fn a_group_of_more_alerts_than_outcomes_are_kept_is_a_repetition_after_a_r
     let (status, answer) = door.alerts(&json!(group)).await;
     assert_eq!(
         (status, results(&answer)),
-        (200, vec!["rolledBack".to_owned(); 90])
+        (200, vec!["goingBack".to_owned(); 90])
     );
     world
         .until("put back", |w| {
@@ -233,10 +233,7 @@ async fn an_alert_that_cannot_be_read_keeps_up_no_other_and_one_without_a_usable
             .map(|alert| alert["result"].as_str().unwrap().to_owned())
             .collect()
     };
-    assert_eq!(
-        results(&answer),
-        ["refused", "refused", "rolledBack", "rolledBack"]
-    );
+    assert_eq!(results(&answer), ["refused", "refused", "goingBack", "goingBack"]);
     let why = answer["alerts"][0]["message"].as_str().unwrap();
     assert!(why.contains("invalid type"), "{why}");
     let back = |w: &World| w.weight("shop") == 0 && w.weight("cart") == 0;

@@ -31,7 +31,7 @@ async fn an_alert_while_control_is_down_waits_for_it_over_a_death_and_sends_nobo
     let (status, answer) = door.alerts(&json!([alert])).await;
     assert_eq!(
         (status, &answer["alerts"][0]["result"]),
-        (200, &json!("rolledBack")),
+        (200, &json!("goingBack")),
         "{answer}"
     );
     world

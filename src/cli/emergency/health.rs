@@ -10,8 +10,9 @@ use crate::clock::Clock;
 use crate::daemon;
 use crate::metrics::{Ask, Cursor, Source, advance};
 use crate::rollout::plan::Plan;
-use crate::rollout::reason::{Reason, State};
+use crate::rollout::reason::Reason;
 use crate::rollout::sample::{Arm, Counts, Reading};
+use crate::rollout::stands::Stands;
 use crate::settings::Settings;
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -65,7 +66,7 @@ struct Standing {
     component: String,
     /// In percent.
     weight: Option<f64>,
-    state: Option<State>,
+    state: Option<Stands>,
     reason: Option<Reason>,
     /// What the old path consists of.
     control: Vec<Part>,

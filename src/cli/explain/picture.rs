@@ -6,6 +6,7 @@ use crate::cli::table::{BAD, DIM, GOOD, HEAD, LOOK, plain};
 use crate::rollout::command::ago;
 use crate::rollout::explain::{Facts, Wait};
 use crate::rollout::reason::State;
+use crate::rollout::stands::Stands;
 use crate::rollout::status::HistoryEntry;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -40,7 +41,7 @@ pub(super) fn write(
     width: Option<usize>,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let style = match facts.state {
+    let style = match facts.state.map(Stands::state) {
         Some(State::RolledBack) => BAD,
         Some(State::Completed) => GOOD,
         _ => HEAD,
@@ -58,7 +59,7 @@ pub(super) fn write(
     let mut line = |label: &str, text: &str| lines::write(out, (label, DIM), text, INDENT, width);
     if let (Some(state), Some(reason)) = (facts.state, facts.reason) {
         let going = match (state, facts.going_to) {
-            (State::RolledBack, Some(to)) => format!("; not back yet, going to {to}%"),
+            (Stands::RollingBack, Some(to)) => format!("; not back yet, going to {to}%"),
             _ => String::new(),
         };
         line("  state", &format!("{state}, {reason}{going}"))?;
@@ -215,7 +216,9 @@ fn checks(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timesta
             ", counted until {at:.0} ({} ago)\n  told anew when a verdict changes, or after a minute",
             ago(at, now)
         ),
-        None if facts.state == Some(State::RolledBack) => ", as they were when it went back".to_owned(),
+        None if facts.state.map(Stands::state) == Some(State::RolledBack) => {
+            ", as they were when it went back".to_owned()
+        }
         None => String::new(),
     };
     writeln!(out, "\n{HEAD}checks{HEAD:#}{counted}")?;

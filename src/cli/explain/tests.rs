@@ -131,13 +131,18 @@ fn what_is_going_back_and_is_not_back_is_not_said_to_wait_for_a_retry_alone() {
     );
     let text = shown(&facts, None);
     assert!(
-        text.contains("RolledBack, Breach; not back yet, going to 0%"),
+        text.contains("RollingBack, Breach; not back yet, going to 0%"),
         "{text}"
     );
     assert!(text.contains("403"), "{text}");
-    assert_eq!(serde_json::to_value(&facts).unwrap()["goingTo"], 0.0);
+    let told = serde_json::to_value(&facts).unwrap();
+    assert_eq!(
+        (&told["goingTo"], &told["state"]),
+        (&json!(0.0), &json!("RollingBack"))
+    );
     let view = crate::cli::view::view(&rollout(&going), "shop");
     assert_eq!(view.waits_for(), Some("not back yet"));
+    assert_eq!(serde_json::to_value(&view).unwrap()["state"], "RollingBack");
 }
 
 #[test]

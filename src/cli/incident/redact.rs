@@ -2,16 +2,20 @@
 //! only what this program sets is shown; everywhere else what is called like a secret is not.
 
 mod addresses;
+mod budget;
 mod encoded;
 mod keys;
 mod text;
 mod words;
 
+use budget::{Budget, Depth};
 use serde_json::Value;
 pub(super) use text::without_secrets;
 
 /// What stands in a secret's place.
 const GONE: &str = "[redacted]";
+/// What stands in the place of a text in which so much is encoded that the rest of it is not read.
+const UNREAD: &str = "[redacted: too much is encoded in this text to read it]";
 /// Names of values that this program sets or reads in controllers.
 const OURS: [&str; 14] = [
     "networking_mode",
@@ -69,11 +73,12 @@ pub(super) fn object(mut json: Value) -> Value {
             }
         }
     }
-    walk(&mut json, 0);
+    walk(&mut json, None);
     json
 }
 
-fn walk(json: &mut Value, depth: usize) {
+/// `depth`: of the text that it was read from, where it was one.
+fn walk(json: &mut Value, depth: Option<Depth<'_>>) {
     match json {
         Value::Object(fields) => {
             let variable = fields.get("name").and_then(Value::as_str).map(str::to_owned);
@@ -114,7 +119,9 @@ fn walk(json: &mut Value, depth: usize) {
                     .map(str::to_owned);
             }
         }
-        Value::String(text) => *text = within(text, depth),
+        Value::String(text) => {
+            *text = depth.map_or_else(|| alone(text), |depth| within(text, depth));
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -124,11 +131,11 @@ pub(super) fn page(said: &str) -> String {
     if said.trim_start().starts_with(['{', '['])
         && serde_json::from_str::<serde::de::IgnoredAny>(said).is_ok()
     {
-        return within(said, 0);
+        return alone(said);
     }
     let line = |line: &str| match line.find('{') {
         Some(at) if serde_json::from_str::<serde::de::IgnoredAny>(&line[at..]).is_ok() => {
-            format!("{}{}", without_secrets(&line[..at]), within(&line[at..], 0))
+            format!("{}{}", without_secrets(&line[..at]), alone(&line[at..]))
         }
         Some(_) | None => without_secrets(line),
     };
@@ -140,23 +147,33 @@ pub(super) fn page(said: &str) -> String {
         .join("\n")
 }
 
-/// A text without secrets, also where it is JSON itself.
-fn within(said: &str, depth: usize) -> String {
-    let begins = said.trim_start().starts_with(['{', '[', '"']);
-    let Some(mut inner) = begins.then(|| serde_json::from_str::<Value>(said).ok()).flatten() else {
-        return without_secrets(said);
+/// A text of its own without secrets, also where it is JSON itself.
+fn alone(said: &str) -> String {
+    within(said, Depth::first(&Budget::of(said)))
+}
+
+/// The same of a text that stands in another.
+fn within(said: &str, depth: Depth<'_>) -> String {
+    let Some(mut inner) = as_json(said) else {
+        return text::at(said, depth);
     };
-    if depth >= DEEPEST {
+    if depth.json >= DEEPEST {
         return GONE.to_owned();
     }
     let before = inner.clone();
-    walk(&mut inner, depth + 1);
+    walk(&mut inner, Some(depth.in_json()));
     // Written as it was where nothing of it goes.
     if inner == before {
         said.to_owned()
     } else {
         inner.to_string()
     }
+}
+
+/// What a text is as JSON that has texts in it.
+fn as_json(said: &str) -> Option<Value> {
+    let begins = said.trim_start().starts_with(['{', '[', '"']);
+    begins.then(|| serde_json::from_str(said).ok()).flatten()
 }
 
 /// Takes every value out, of whatever form; what is in it and how many stays to be seen.

@@ -12,6 +12,7 @@ use crate::rollout::plan::{
 };
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::spec::MetricName;
+use crate::rollout::stands::Stands;
 use crate::rollout::status::{
     Approved, CheckStatus, ComponentStatus, Condition, GradualRolloutStatus, HistoryEntry, LeftOver, Weights,
 };
@@ -37,7 +38,7 @@ pub struct Facts {
     /// What makes the rest doubtful: an old status, no daemon, a spec that cannot be used.
     pub doubts: Vec<String>,
     /// The kind of place it is in; absent before a daemon has looked.
-    pub state: Option<State>,
+    pub state: Option<Stands>,
     /// Why it is there.
     pub reason: Option<Reason>,
     /// The same as a sentence.
@@ -291,7 +292,7 @@ impl Facts {
             written,
             observed,
         } = c.weight;
-        self.state = Some(c.state);
+        self.state = Some(c.stands());
         self.reason = Some(c.reason);
         if refused.is_none() {
             c.message.clone_into(&mut self.message);

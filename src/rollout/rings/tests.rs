@@ -126,7 +126,7 @@ fn one_component_of_itself_is_a_ring_where_that_one_stands_behind_the_gate_and_o
 }
 
 /// `x` in the first phase, `y` in the second; the gates before the first weight of each.
-fn phased(first: Value, second: Value, depends: bool) -> Course {
+fn phased(first: &Value, second: &Value, depends: bool) -> Course {
     let mut spec = json!({"components": [], "allowJump": true, "phases": [
         {"name": "one", "components": ["x"], "requires": first, "steps": [{"weight": "100%", "hold": "1h"}]},
         {"name": "two", "components": ["y"], "requires": second, "steps": [{"weight": "100%", "hold": "1h"}]},
@@ -145,14 +145,14 @@ fn phased(first: Value, second: Value, depends: bool) -> Course {
 #[test]
 fn a_phase_that_comes_later_closes_a_ring_as_a_gate_does() {
     let of = |c: &str| json!([{"rollout": {"name": "a", "component": c, "is": "Completed"}}]);
-    let found = told(&[phased(of("y"), NONE(), false)]);
+    let found = told(&[phased(&of("y"), &NONE(), false)]);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
         found[0].contains("y of apps/a goes on when the phase of x before it is done"),
         "{found:?}"
     );
     assert_eq!(
-        told(&[phased(NONE(), of("x"), true)]),
+        told(&[phased(&NONE(), &of("x"), true)]),
         Vec::<String>::new(),
         "in order"
     );

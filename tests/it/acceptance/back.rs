@@ -1,6 +1,7 @@
 //! Going back: what keeps no rollback up, and what a rollback leaves as it is.
 
 use super::{ROUTES, bytes, walking_at_25};
+use crate::cli_explain::api;
 use crate::support::world::{NS, World, percent, rollout, virtual_service};
 use gradual_rollout::rollout::reason::{Reason, State};
 use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
@@ -165,9 +166,26 @@ async fn a_route_in_another_namespace_that_refuses_us_keeps_no_other_up_when_the
         "{}",
         shop.message
     );
+    // Nobody who asks is told that it is back, by whichever way.
+    let condition = |w: &World, kind: &str| {
+        let status = w.status();
+        let found = status.condition(kind).unwrap();
+        (found.status.clone(), found.reason.clone())
+    };
+    assert_eq!(condition(&world, "Ready"), ("False".into(), "RollingBack".into()));
+    assert_eq!(condition(&world, "RolledBack").0, "False");
+    assert_eq!(world.status().progress.as_deref(), Some("0/1, 1 going back"));
+    let path = format!("/api/v1/rollouts/{NS}/demo/components/shop/explain");
+    assert_eq!(api(&world, &path).await.1["state"], "RollingBack");
+    let state = |all: &Value| all["rollouts"][0]["status"]["components"][0]["state"].clone();
+    assert_eq!(state(&api(&world, "/api/v1/rollouts").await.1), "RollingBack");
     // And as soon as it is allowed again, that one goes as well.
     world.store.faults().clear();
     world.until("all of it is back", |w| away(w) == 0).await;
+    world
+        .until("and told so", |w| condition(w, "RolledBack").0 == "True")
+        .await;
+    assert_eq!(state(&api(&world, "/api/v1/rollouts").await.1), "RolledBack");
 }
 
 #[tokio::test(start_paused = true)]

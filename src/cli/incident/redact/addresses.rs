@@ -96,8 +96,16 @@ fn chats(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let mut found: Vec<(usize, usize)> = Vec::new();
     for host in CHATS {
+        // What is behind one of them is not looked through again for each that stands there.
+        let mut gone = 0;
         for (at, _) in lower.match_indices(host) {
+            if at < gone {
+                continue;
+            }
             let inner = lower[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
+            if inner {
+                continue;
+            }
             let behind = &lower[at + host.len()..];
             let port = behind
                 .strip_prefix(':')
@@ -109,8 +117,9 @@ fn chats(text: &str) -> String {
             };
             let from = text.len() - path.len();
             let to = from + end(path);
-            if !inner && to > from {
+            if to > from {
                 found.push((from, to));
+                gone = to;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What looks like base64: decoded, and shown only where what comes out is no secret.
 
-use super::{GONE, text};
+use super::budget::Depth;
+use super::{GONE, UNREAD, as_json, text};
 
 /// Shorter ones hide nothing that is worth it, and every word would be one.
 const SHORTEST: usize = 8;
@@ -13,7 +14,7 @@ const BEGIN: usize = 64;
 const LONG: usize = 4096;
 
 /// A text without words that hide a secret, and without those that are drawn at random.
-pub(super) fn without(said: &str, depth: usize) -> String {
+pub(super) fn without(said: &str, depth: Depth<'_>) -> String {
     let mut out = String::with_capacity(said.len());
     let mut rest = said;
     while let Some(at) = rest.find(is_digit) {
@@ -23,14 +24,15 @@ pub(super) fn without(said: &str, depth: usize) -> String {
         let word = &behind[..end];
         let padding = behind[end..].bytes().take(2).take_while(|b| *b == b'=').count();
         let (whole, after) = behind.split_at(end + padding);
-        if hides(word, padding, depth) || is_drawn(word) {
-            out.push_str(GONE);
+        // What is drawn goes whatever it comes to.
+        if is_drawn(word) || hides(word, padding, depth) {
+            out.push_str(gone(depth));
         } else {
             for piece in whole.split_inclusive(['/', '-', '_']) {
                 let word = piece.trim_end_matches(['/', '-', '_', '=']);
                 let padding = piece.len() - piece.trim_end_matches('=').len();
                 if word.len() < whole.len() && hides(word, padding, depth) {
-                    out.push_str(GONE);
+                    out.push_str(gone(depth));
                     out.push_str(piece.get(word.len() + padding..).unwrap_or_default());
                 } else {
                     out.push_str(piece);
@@ -43,19 +45,24 @@ pub(super) fn without(said: &str, depth: usize) -> String {
     out
 }
 
+/// What stands in the place of a word that goes, or that nobody has read.
+fn gone(depth: Depth<'_>) -> &'static str {
+    if depth.budget.is_spent() { UNREAD } else { GONE }
+}
+
 const fn is_digit(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_')
 }
 
-/// Whether a word comes to a secret when it is decoded.
-fn hides(word: &str, padding: usize, depth: usize) -> bool {
+/// Whether a word comes to a secret when it is decoded, or to what is not read any more.
+fn hides(word: &str, padding: usize, depth: Depth<'_>) -> bool {
     if word.len() < SHORTEST.saturating_sub(padding) {
         return false;
     }
     let Some(inner) = decoded(word, padding) else {
         return false;
     };
-    if depth >= DEEPEST {
+    if depth.encoded >= DEEPEST {
         return true;
     }
     let pair = inner
@@ -63,10 +70,15 @@ fn hides(word: &str, padding: usize, depth: usize) -> bool {
         .filter(|_| !inner.contains(char::is_whitespace));
     let is_pair = pair.is_some_and(|(user, word)| !user.is_empty() && !word.is_empty());
     // Nobody pads by chance what comes to words.
-    is_pair
-        || (padding > 0 && inner.len() > 6)
-        || text::at(&inner, depth + 1) != inner
-        || super::within(&inner, 0) != inner
+    if is_pair || (padding > 0 && inner.len() > 6) {
+        return true;
+    }
+    let reads = || depth.budget.take(inner.len());
+    if !reads() || text::at(&inner, depth.decoded()) != inner {
+        return true;
+    }
+    // As a text it was read, and so it is where it is no JSON.
+    as_json(&inner).is_some() && (!reads() || super::within(&inner, depth.decoded()) != inner)
 }
 
 /// What a word comes to, where that is a text.

@@ -335,3 +335,67 @@ proptest! {
         prop_assert!(shown.starts_with(&format!("it sent {GONE}")), "{shown}");
     }
 }
+
+/// A text in a text of JSON in base64, and so on: it begins so that it looks like nothing that is drawn at random.
+fn nested(text: &str, levels: usize) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..levels {
+        // Nobody pads by chance what comes to words: none of it is padded.
+        let begin = 3070 + (3 - text.len() % 3) % 3;
+        text = base64(&format!("[\"{} {text}\"]", "U".repeat(begin)));
+    }
+    text
+}
+
+/// How many bytes are looked through for the page of a text.
+fn work(text: &str) -> (usize, String) {
+    text::READ.set(0);
+    let shown = page(text);
+    (text::READ.get(), shown)
+}
+
+#[test]
+fn what_is_encoded_over_and_over_is_read_no_more_than_three_times_and_left_out_with_a_sentence() {
+    let fill = |unit: &str, bytes: usize| unit.repeat(bytes / unit.len());
+    let plain = "nothing of note stands here, said so ";
+    let small = format!("{} ", base64("so said he now, then?").trim_end_matches('='));
+    let mut unread = 0;
+    for bytes in [30_000, 120_000] {
+        for (name, text) in [
+            ("plain", fill(plain, bytes)),
+            ("once", nested(&fill(plain, bytes), 1)),
+            ("twice", nested(&fill(plain, bytes), 2)),
+            ("thrice", nested(&fill(plain, bytes), 3)),
+            ("eight times", nested(&fill(plain, bytes), 8)),
+            ("words in it", nested(&fill(&small, bytes), 2)),
+            ("parts", nested(&fill(&small.replace(' ', "/"), bytes), 2)),
+            ("one line each", fill(&format!("{}\n", nested(plain, 3)), bytes)),
+        ] {
+            let (read, shown) = work(&text);
+            let lines = text.lines().count();
+            assert!(
+                read <= 4 * text.len() + 4096 * lines,
+                "{name}: {read} of {}",
+                text.len()
+            );
+            let says = shown.contains("[redacted: too much is encoded in this text to read it]");
+            unread += usize::from(says);
+            assert!(
+                !says || !shown.contains("VVVVVVVV"),
+                "{name} stays though nobody read it"
+            );
+        }
+    }
+    assert!(unread > 0, "none of them is too much");
+    let (_, shown) = work(&format!("before {}", nested(plain, 1)));
+    assert!(shown.contains("VVVVVVVV"), "what is read and no secret stays");
+}
+
+#[test]
+fn hosts_of_chats_in_each_others_paths_are_looked_through_once() {
+    for text in ["slack.com/".repeat(60_000), "xslack.com/".repeat(60_000)] {
+        // Of one that were looked through to its end for each host in it there would be 18 GB.
+        let shown = page(&text);
+        assert_eq!(shown == text, text.starts_with('x'), "{}", shown.len());
+    }
+}
