@@ -230,7 +230,7 @@ impl Plan {
     ) -> Option<&'s ComponentStatus> {
         let others = || {
             let all = status.components.iter();
-            all.filter(|c| !c.detached && !self.names(&c.name))
+            all.filter(|c| !self.names(&c.name))
         };
         if status.component(component.name()).is_some() || others().next().is_none() {
             return None;

@@ -296,6 +296,11 @@ pub struct ComponentStatus {
     #[schemars(length(max = 16))]
     #[serde(serialize_with = "bounded::maybe::<16, _>")]
     pub routed_by: Option<String>,
+    /// What it was called before, the last name last: what stops it or puts it back may still be said by those.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), inner(length(max = 63)))]
+    #[serde(serialize_with = "bounded::list::<4, 63, _>")]
+    pub formerly: Vec<String>,
     /// Each router, from the edge.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]

@@ -340,3 +340,37 @@ async fn a_rollback_is_over_where_no_route_leads_to_the_canary_any_more_and_says
     );
     assert_eq!(world.component("shop").weight.written.to_string(), "0%");
 }
+
+/// Whoever deletes the resource beside a rollback that cannot be written would otherwise leave the canary what it has, and
+/// nobody to take it away.
+#[tokio::test(start_paused = true)]
+async fn deleted_with_keep_a_rollback_that_has_not_landed_lands_first_and_the_deletion_waits_and_says_so() {
+    let world = with("keep", &["shop", "cart"]);
+    world
+        .until("25%", |w| w.weight("shop") == 25 && w.weight("cart") == 25)
+        .await;
+    let refused = Failure::new(403, "Forbidden", "no more");
+    let fault = world
+        .store
+        .inject(Fault::new(Action::Fail(refused)).resource(ROUTES).verb("patch"));
+    world.say("rollback", json!({"components": ["shop"], "who": "eve"}));
+    world
+        .until("it is going back", |w| w.component("shop").lowering.is_some())
+        .await;
+    delete(&world);
+    world.pass(300).await;
+    assert!(!world.object().is_null(), "it waits");
+    let events = world.store.list("events");
+    let told = events.iter().filter(|e| e["reason"] == "DeletionWaits");
+    let told: Vec<&str> = told
+        .filter_map(|e| e["message"].as_str().or(e["note"].as_str()))
+        .collect();
+    assert_eq!(told.len(), 1, "once: {told:?}");
+    assert!(
+        told[0].contains("shop from 25% to 0% (RollbackRequested)") && !told[0].contains("cart"),
+        "{told:?}"
+    );
+    world.store.faults().lift(fault);
+    gone(&world).await;
+    assert_eq!((world.weight("shop"), world.weight("cart")), (0, 25));
+}

@@ -6,13 +6,14 @@ use crate::engine::claims::home;
 use crate::engine::leave::{Left, leave};
 use crate::engine::order::{Pair, swapped};
 use crate::rollout::decide::last_lowers;
+use crate::rollout::reason::Reason;
 use crate::rollout::spec::OnDelete;
 use crate::rollout::status::ComponentStatus;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long a deletion waits for a lowering that does not end, and for marks that do not come off. A resource that
+/// How long a deletion waits for the end of a raise that does not end, and for marks that do not come off. A resource that
 /// can never be deleted is worse than an annotation that stays.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause before marks that did not come off are tried again.
@@ -27,6 +28,8 @@ pub(super) struct Leaving {
     again: Option<Timestamp>,
     /// When what never carried anything is no longer waited for.
     enough: Option<Timestamp>,
+    /// It was told what is waited for.
+    told: bool,
     done: bool,
 }
 
@@ -105,12 +108,53 @@ impl Actor {
         self.watched.clear();
         self.wake_at = None;
         let lowering = self.lanes.values().any(|l| matches!(l, Lane::Lowering { .. }));
-        if !lowering || self.out_of_patience(now) {
+        let late = lowering && self.out_of_patience(now);
+        let owed = if lowering { self.owed() } else { Vec::new() };
+        if !lowering || late && owed.is_empty() {
             self.see_out(now);
-        } else {
+            return true;
+        }
+        if !late {
             self.wake_at = self.leaving.since.map(|since| since + PATIENCE);
+        } else if !std::mem::replace(&mut self.leaving.told, true) {
+            let text = format!(
+                "it is being deleted, and goes once that is done which was ordered before: {}; make what keeps it from that \
+                 possible, or put it back by hand and take {} off this resource",
+                owed.join("; "),
+                rollouts::FINALIZER
+            );
+            tracing::warn!(rollout = %self.raw.name, "{text}");
+            self.shared
+                .events
+                .publish(&self.raw, "DeletionWaits", &text, true);
         }
         true
+    }
+
+    /// Whose traffic was ordered back, and is not. Nobody else would bring it there: a deletion waits for that as it does
+    /// where it restores.
+    fn owed(&self) -> Vec<String> {
+        let open = self
+            .status
+            .components
+            .iter()
+            .filter(|c| !c.detached && !self.is_back(c));
+        let open = open.filter_map(|c| {
+            let order = c
+                .lowering
+                .as_ref()
+                .filter(|order| order.reason != Reason::HalfRaised)?;
+            let why = self.failures.get(&c.name).map(|why| format!(": {why}"));
+            Some(format!(
+                "{} from {} to {} ({}){}",
+                c.name,
+                c.weight.written,
+                order.weight,
+                order.reason,
+                why.unwrap_or_default()
+            ))
+        });
+        open.collect()
     }
 
     fn out_of_patience(&mut self, now: Timestamp) -> bool {

@@ -1,6 +1,6 @@
 //! Who takes part: the spec's components, and those that were taken out of it while they had traffic.
 
-use super::{Desk, restart, say};
+use super::{Desk, formerly, restart, say};
 use crate::rollout::plan::{PlannedComponent, routers_digest};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sabotage;
@@ -76,7 +76,8 @@ impl Desk<'_> {
         c.weight.asked = c.weight.asked.min(c.weight.written);
         let (at, reason) = (c.weight.written, c.reason);
         let message = format!("it was called {before} until now, and stays what that was");
-        if c.state == State::RolledBack && c.lowering.is_none() {
+        formerly::was_called(c, before.clone());
+        if c.state == State::RolledBack && c.lowering.is_none() && !c.detached {
             self.order(i, at, reason, reason == Reason::Emergency, None);
         }
         self.note(i, reason, message, false);
@@ -187,7 +188,8 @@ impl Desk<'_> {
         c.back = back;
         let says = c.paused_by.is_some() || c.recall.is_some() || c.state != State::Walking;
         let told = c.definition.is_some() || c.back.is_some() && c.back == now || has_traffic;
-        let routed_by = now.filter(|_| !c.detached && says && !told);
+        // What was let go stays so by any name: nothing else tells that it is the same.
+        let routed_by = now.filter(|_| c.detached || says && !told);
         self.out.changed |= c.routed_by != routed_by;
         c.routed_by = routed_by;
         // Once the spec does not name it any more, where its marks are is not known otherwise.

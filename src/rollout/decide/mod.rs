@@ -16,6 +16,7 @@ mod depends;
 mod drift;
 mod enroll;
 mod followed;
+mod formerly;
 mod gates;
 mod gateways;
 mod given;
@@ -59,7 +60,8 @@ use std::time::Duration;
 
 /// Decides what happens next. The status goes in by value and comes back as [`Decision::next`].
 pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now: Timestamp) -> Decision {
-    let mut desk = Desk::new(plan, status, seen, now);
+    let seen = formerly::by_names_of_now(plan, &status, seen);
+    let mut desk = Desk::new(plan, status, &seen, now);
     desk.enroll();
     desk.heed_pause();
     for i in 0..desk.status.components.len() {

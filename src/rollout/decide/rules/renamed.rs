@@ -6,6 +6,7 @@ use super::world::{Weather, World, weight};
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::State;
+use crate::rollout::status::CommandResult;
 use crate::rollout::weight::Weight;
 use std::time::Duration;
 
@@ -184,4 +185,90 @@ fn a_name_that_takes_other_routers_begins_anew() {
     rename(&mut world, "alpha", "gamma");
     world.ticks(2);
     assert_ne!(world.component("gamma").state, State::RolledBack);
+}
+
+#[test]
+fn what_was_let_go_stays_so_by_any_name() {
+    for (zero, dies) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut world = if zero { World::demo() } else { three() };
+        world.say(Verb::Detach, "alpha", None);
+        world.ticks(3);
+        world.commands.clear();
+        world.tick();
+        let at = world.highest("alpha");
+        assert!(world.component("alpha").detached);
+        for (from, to) in [("alpha", "gamma"), ("gamma", "delta")] {
+            rename(&mut world, from, to);
+            if dies {
+                world.restart();
+            }
+            world.tick();
+            world.now += Duration::from_secs(3600);
+            world.ticks(400);
+            let c = world.component(to);
+            assert!(
+                c.detached && c.state == State::Manual,
+                "{zero} {dies}: {}",
+                c.message
+            );
+            assert_eq!(world.highest(to), at, "{zero} {dies}");
+        }
+        world.say(Verb::Resume, "delta", None);
+        world.until("it rises", |w| w.highest("delta") > at);
+    }
+}
+
+/// Who says stop, or back, names what there is when they say it; a daemon may hear that only after the edit.
+#[test]
+fn what_stops_or_puts_back_is_obeyed_by_a_name_of_before() {
+    for (verb, emergency) in [
+        (Verb::Rollback, false),
+        (Verb::Rollback, true),
+        (Verb::Pause, false),
+    ] {
+        for late in [0, 1, 400] {
+            for dies in [false, true] {
+                let mut world = three();
+                // Nobody listens from here on.
+                rename(&mut world, "alpha", "gamma");
+                if late > 0 {
+                    world.tick();
+                    rename(&mut world, "gamma", "delta");
+                    world.tick();
+                }
+                let name = if late > 0 { "delta" } else { "gamma" };
+                world.say(verb, "alpha", None);
+                world.commands.last_mut().unwrap().wish.emergency = emergency;
+                if dies {
+                    world.restart();
+                }
+                world.tick();
+                let before = world.highest(name);
+                world.now += Duration::from_secs(3600);
+                world.ticks(400);
+                let c = world.component(name);
+                let outcome = world.status.commands.last().unwrap();
+                assert_eq!(outcome.result, CommandResult::Accepted, "{}", outcome.message);
+                if verb == Verb::Pause {
+                    assert!(
+                        c.paused_by.is_some() && world.highest(name) == before,
+                        "{late} {dies}"
+                    );
+                } else {
+                    assert!(
+                        c.state == State::RolledBack && world.highest(name).is_zero(),
+                        "{late} {dies}"
+                    );
+                }
+            }
+        }
+    }
+    // Whoever has the name now is meant by it; and what raises names what there is.
+    let mut world = three();
+    rename(&mut world, "alpha", "gamma");
+    world.tick();
+    world.say(Verb::Set, "alpha", Some(weight(900)));
+    world.tick();
+    let outcome = world.status.commands.last().unwrap();
+    assert_eq!(outcome.result, CommandResult::Refused, "{}", outcome.message);
 }
