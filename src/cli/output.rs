@@ -23,10 +23,11 @@ pub(super) fn data(out: &mut dyn Write, form: Output, value: &impl Serialize) ->
 
 /// Writes a file so that a reader sees the old one or the new one whole, never a half.
 pub(super) fn file(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
-    let mut json = serde_json::to_vec_pretty(value)
+    let mut json = serde_json::to_string_pretty(value)
         .map_err(|e| Failure::internal(format!("unable to write JSON: {e}")))?;
-    json.push(b'\n');
-    bytes(path, &json)
+    json.push('\n');
+    // Somebody will have a terminal show it.
+    bytes(path, table::plain_json(&json).as_bytes())
 }
 
 /// Whether a file could be written there, before anything is done of which it is to tell. Nothing stays of the try.
@@ -131,6 +132,18 @@ mod tests {
             let read: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
             assert!(read == value, "{form:?}");
         }
+    }
+
+    #[test]
+    fn a_report_does_not_drive_the_terminal_that_shows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        let value = serde_json::json!({"reason": "X\u{9b}31m\u{202e}"});
+        file(&path, &value).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.is_ascii() && text.contains("\\u009b31m"), "{text}");
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, value);
     }
 
     #[cfg(unix)]

@@ -113,6 +113,8 @@ fn what_is_waited_for_comes_with_its_time() {
     assert_eq!(waits(&settling), [settled, hold]);
     let back = facts(&json!({"state": "RolledBack", "reason": "Breach"}));
     assert_eq!(waits(&back), [("`retry`, or another plan".to_owned(), None)]);
+    let back = facts(&json!({"state": "RolledBack", "reason": "Emergency"}));
+    assert_eq!(waits(&back), [("`retry`, given by a person".to_owned(), None)]);
 }
 
 #[test]

@@ -14,10 +14,12 @@ impl Facts {
     /// still ahead.
     pub(super) fn waits(&self, plan: &Plan, c: &ComponentStatus, now: Timestamp) -> Vec<Wait> {
         if c.state.is_terminal() {
-            let what = if c.state == State::RolledBack {
-                "`retry`, or another plan"
-            } else {
+            let what = if c.state != State::RolledBack {
                 "nothing: the plan is finished"
+            } else if c.reason == Reason::Emergency {
+                "`retry`, given by a person"
+            } else {
+                "`retry`, or another plan"
             };
             let again = self.retry.as_ref().and_then(|retry| {
                 let n = retry.tried + 1;
