@@ -60,3 +60,4 @@ pub mod tenant;
 pub mod trouble;
 pub mod validate;
 pub mod verb;
+pub mod whose;

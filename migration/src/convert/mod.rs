@@ -66,7 +66,7 @@ use book::Book;
 use serde_json::Value;
 use servers::{Member, Server};
 use spoilt::Spoilt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What comes out.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +100,16 @@ pub fn controller_config(inventory: &Inventory, options: &Options) -> Option<Key
     let flags = controller::flags(inventory, options, &mut unused);
     let found = controller::config(inventory, options, &flags, &mut unused)?;
     Some(found.meta.key())
+}
+
+/// The Ingresses that the controller serves: of its class, and of a namespace that it watches. Those that may be its are
+/// among them.
+pub fn served(inventory: &Inventory, options: &Options) -> BTreeSet<Key> {
+    let (settings, _) = settings::read(inventory, options);
+    let mut unused = Book::new(options);
+    let all = inventory.ingresses.values();
+    let served = all.filter(|ingress| select::unserved(ingress, &settings, &mut unused).is_none());
+    served.map(|ingress| ingress.meta.key()).collect()
 }
 
 /// Converts. The same objects and options give the same result, in whatever order they were read.

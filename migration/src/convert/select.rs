@@ -96,7 +96,7 @@ fn classless(ingress: &Ingress) -> bool {
 }
 
 /// Why the controller does not serve an Ingress; none where it does.
-fn unserved(ingress: &Ingress, settings: &Settings, book: &mut Book<'_>) -> Option<Code> {
+pub(super) fn unserved(ingress: &Ingress, settings: &Settings, book: &mut Book<'_>) -> Option<Code> {
     if !settings.catch_all && ingress.default_backend.is_some() {
         book.note(
             ingress,

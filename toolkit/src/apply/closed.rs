@@ -16,6 +16,7 @@ use crate::cluster;
 use crate::convert;
 use crate::finding::{Finding, Severity};
 use crate::marks;
+use crate::whose::Apart;
 use gradual_rollout_migration::convert::Conversion;
 use gradual_rollout_migration::input::Key;
 use gradual_rollout_migration::report::Outcome;
@@ -260,7 +261,37 @@ pub fn find(
             }
         }
     }
+    beneath(&ground, going, &mut closing, findings);
     closing
+}
+
+/// Refused Ingresses whose requests a route of others would take that this run writes, as no narrower one is there: their
+/// paths are closed with it.
+fn beneath(
+    ground: &Ground<'_>,
+    going: &BTreeSet<gateway::Host>,
+    closing: &mut Closing,
+    findings: &mut Vec<Finding>,
+) {
+    let refused = refused(ground.asked.conversion);
+    let bodies = of_kind(ground.asked.conversion, "VirtualService");
+    let written: Vec<&Value> = bodies
+        .filter(|body| {
+            let made = from(body);
+            !made.is_disjoint(ground.asked.accepted) || !made.is_disjoint(&closing.keys)
+        })
+        .collect();
+    for (key, one) in ground.sources.opening.unguarded(&written, going) {
+        let converted = || ground.converted.values().any(|made| made.contains(&key));
+        if refused.contains(&key)
+            && ground.asked.spoken.contains(&key)
+            && !closing.keys.contains(&key)
+            && converted()
+        {
+            findings.push(Became::Beneath(&one).finding(&key, ""));
+            closing.keys.insert(key);
+        }
+    }
 }
 
 /// What becomes of one that is refused and served.
@@ -268,6 +299,7 @@ enum Became<'a> {
     Closed(&'a BTreeSet<String>, &'a BTreeSet<u16>),
     Unprotected(&'a BTreeSet<String>),
     Beside,
+    Beneath(&'a Apart<'a>),
     Served,
 }
 
@@ -291,6 +323,13 @@ impl Became<'_> {
                 "APPLY-CLOSED",
                 "its host is written anew for the sake of others, and it cannot be: its paths answer 503 there".to_owned(),
             ),
+            Self::Beneath(one) => (
+                "APPLY-CLOSED",
+                format!(
+                    "nginx guards it, and at the gateway {} would take its requests without that: its paths are closed there, and answer 503",
+                    answering::route(one.lead.route)
+                ),
+            ),
             Self::Served => (
                 "APPLY-STILL-SERVED",
                 "the gateway serves it as it was before".to_owned(),
@@ -303,14 +342,18 @@ impl Became<'_> {
                 ),
             ),
         };
+        let remedy = if matches!(self, Self::Beneath(_)) {
+            "leave its names with nginx; or mend what refuses it (migrate explain), and apply again"
+                .to_owned()
+        } else {
+            format!("give it back to nginx, which can do it, with all that share a route with it: {back}")
+        };
         Finding {
             code,
             severity: Severity::Blocker,
             object: object(key),
             message,
-            remedy: format!(
-                "give it back to nginx, which can do it, with all that share a route with it: {back}"
-            ),
+            remedy,
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The Gateway: one object for all batches, so it is made anew with each, and keeps what is open already.
 
+pub mod beneath;
+
+pub use beneath::Beneath;
+
 use super::live::texts;
 use crate::cluster::meta;
 use crate::marks;
@@ -30,6 +34,12 @@ fn hosts(server: &Value) -> impl Iterator<Item = Host> {
 /// Every host of a Gateway.
 pub fn open(gateway: &Value) -> BTreeSet<Host> {
     servers(gateway).flat_map(hosts).collect()
+}
+
+/// The hosts of a Gateway that have a certificate there.
+pub fn secured_hosts(gateway: &Value) -> BTreeSet<Host> {
+    let secured = servers(gateway).filter(|server| server.get("tls").is_some());
+    secured.flat_map(hosts).collect()
 }
 
 /// Every host that a Gateway serves, as Istio reads it: one without a namespace is that of any, as `*` is, and `.` is the
@@ -82,20 +92,34 @@ pub fn credentials(gateway: &Value) -> BTreeSet<String> {
     showing(gateway).into_keys().collect()
 }
 
-/// A Gateway with some hosts left out; none where nothing is left of it.
-pub fn without(gateway: &Value, left_out: &dyn Fn(&Host) -> bool) -> Option<Value> {
+/// A Gateway with some hosts left out; none where nothing is left of it. Hosts `beneath` a wildcard that goes, which have
+/// routes of their own, are listed themselves then.
+pub fn without(gateway: &Value, left_out: &dyn Fn(&Host) -> bool, beneath: &Beneath) -> Option<Value> {
     let mut next = gateway.clone();
     let servers = next.pointer_mut("/spec/servers")?.as_array_mut()?;
-    for server in servers.iter_mut() {
+    let listed = beneath::Listed::of(servers);
+    for (index, server) in servers.iter_mut().enumerate() {
+        let own: Vec<Host> = beneath.of(server).cloned().collect();
         let Some(all) = server.get_mut("hosts").and_then(Value::as_array_mut) else {
             continue;
         };
+        let mut going = BTreeSet::new();
         // A host without a namespace is none that this program wrote: it is nobody's to leave out.
         all.retain(|host| {
             let named = host.as_str().and_then(|host| host.split_once('/'));
-            named.is_none_or(|(namespace, name)| !left_out(&(namespace.to_owned(), name.to_owned())))
+            let named = named.map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
+            let out = named.filter(left_out);
+            let stays = out.is_none();
+            going.extend(out);
+            stays
         });
+        let uncovered = own
+            .iter()
+            .filter(|host| !left_out(host) && beneath::under(host, &going));
+        let uncovered = listed.unlisted(index, uncovered);
+        list(all, uncovered.iter());
     }
+    beneath::settle(servers);
     let empty = |server: &Value| {
         server
             .get("hosts")
@@ -106,15 +130,26 @@ pub fn without(gateway: &Value, left_out: &dyn Fn(&Host) -> bool) -> Option<Valu
     (!servers.is_empty()).then_some(next)
 }
 
+/// Adds hosts to those of a server.
+fn list<'a>(all: &mut Vec<Value>, more: impl Iterator<Item = &'a Host>) {
+    let before = all.len();
+    all.extend(more.map(|(namespace, name)| Value::from(format!("{namespace}/{name}"))));
+    if all.len() > before {
+        all.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+    }
+}
+
 /// A Gateway with those hosts of the one that is there which nothing says any more, but which are still served: their
 /// Ingresses were cleaned up.
-pub fn keeping(mut wanted: Value, live: &Value, kept: &BTreeSet<Host>) -> Value {
+pub fn keeping(mut wanted: Value, live: &Value, kept: &Beneath) -> Value {
     let known = open(&wanted);
-    for server in servers(live) {
-        let missing: Vec<Value> = hosts(server)
-            .filter(|host| kept.contains(host) && !known.contains(host))
-            .map(|(namespace, name)| Value::from(format!("{namespace}/{name}")))
-            .collect();
+    let before: Vec<Value> = servers(live).cloned().collect();
+    let listed = beneath::Listed::of(&before);
+    for (index, server) in before.iter().enumerate() {
+        let mut missing: BTreeSet<Host> = hosts(server).filter(|host| kept.hosts.contains(host)).collect();
+        let covered = kept.of(server).filter(|host| !beneath::under(host, &known));
+        missing.extend(listed.unlisted(index, covered));
+        missing.retain(|host| !known.contains(host));
         if missing.is_empty() {
             continue;
         }
@@ -129,23 +164,28 @@ pub fn keeping(mut wanted: Value, live: &Value, kept: &BTreeSet<Host>) -> Value 
         if let Some(other) = &mut found {
             agree(other, server);
         }
-        if let Some(list) = found
+        if let Some(hosts) = found
             .and_then(|other| other.get_mut("hosts"))
             .and_then(Value::as_array_mut)
         {
-            list.extend(missing);
-            list.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+            list(hosts, missing.iter());
             continue;
         }
         let mut more = server.clone();
         let name = free(server, all);
         if let Some(more) = more.as_object_mut() {
-            more.insert("hosts".to_owned(), missing.into());
+            let mut hosts = Vec::new();
+            list(&mut hosts, missing.iter());
+            more.insert("hosts".to_owned(), hosts.into());
         }
         if let Some(port) = more.get_mut("port").and_then(Value::as_object_mut) {
             port.insert("name".to_owned(), name.into());
         }
         all.push(more);
+    }
+    if let Some(all) = wanted.pointer_mut("/spec/servers").and_then(Value::as_array_mut) {
+        beneath::settle(all);
+        all.retain(|server| server.pointer("/hosts/0").is_some());
     }
     wanted
 }
@@ -254,18 +294,71 @@ mod tests {
         (namespace.into(), name.into())
     }
 
+    fn kept(all: &[&str]) -> Beneath {
+        Beneath {
+            hosts: all.iter().map(|text| host(text)).collect(),
+            ..Beneath::default()
+        }
+    }
+
+    fn listed(gateway: &Value) -> Vec<String> {
+        let servers = gateway["spec"]["servers"].as_array().unwrap().iter();
+        servers
+            .map(|server| format!("{} {}", server["port"]["number"], server["hosts"]))
+            .collect()
+    }
+
+    #[test]
+    fn beside_a_wildcard_of_its_namespace_a_host_is_not_listed_and_where_that_goes_it_is_again() {
+        let wild = gateway(&[
+            server("http", 80, None, &["a/*.x"]),
+            server("https-w", 443, Some("w"), &["a/*.x"]),
+        ]);
+        let narrow = gateway(&[
+            server("http", 80, None, &["a/n.x", "b/n.x"]),
+            server("https-o", 443, Some("o"), &["a/n.x"]),
+        ]);
+        let both = keeping(narrow.clone(), &wild, &kept(&["a/*.x", "a/n.x"]));
+        let own = [r#"80 ["a/*.x","b/n.x"]"#, r#"443 ["a/n.x"]"#, r#"443 ["a/*.x"]"#];
+        assert_eq!(listed(&both), own);
+        let gone = |host: &Host| host.1 == "*.x";
+        assert_eq!(
+            listed(&without(&both, &gone, &kept(&["a/n.x"])).unwrap()),
+            listed(&narrow)
+        );
+        // What shows the wildcard's certificate goes on with it, unless another Gateway shows its own.
+        let alone = without(&wild, &gone, &kept(&["a/n.x"])).unwrap();
+        assert_eq!(listed(&alone), [r#"80 ["a/n.x"]"#, r#"443 ["a/n.x"]"#]);
+        let mut elsewhere = kept(&["a/n.x"]);
+        elsewhere.elsewhere = elsewhere.hosts.clone();
+        assert_eq!(
+            listed(&without(&wild, &gone, &elsewhere).unwrap()),
+            [r#"80 ["a/n.x"]"#]
+        );
+        // A host that no wildcard of its namespace has is not opened for the sake of one that goes.
+        assert_eq!(without(&wild, &gone, &kept(&["b/n.x", "a/other"])), None);
+    }
+
+    #[test]
+    fn hosts_that_a_wildcard_had_stay_open_where_no_batch_says_it_any_more() {
+        let wild = gateway(&[server("http", 80, None, &["a/*.x"])]);
+        let wanted = gateway(&[server("http", 80, None, &["c/y"])]);
+        let next = keeping(wanted, &wild, &kept(&["a/n.x", "b/m.x"]));
+        assert_eq!(listed(&next), [r#"80 ["a/n.x","c/y"]"#]);
+    }
+
     #[test]
     fn hosts_that_are_left_out_take_empty_servers_with_them() {
         let all = gateway(&[
             server("http", 80, None, &["a/x", "b/y"]),
             server("https-1", 443, Some("s"), &["b/y"]),
         ]);
-        let left = without(&all, &|host| host.0 == "b").unwrap();
+        let left = without(&all, &|host| host.0 == "b", &Beneath::default()).unwrap();
         assert_eq!(
             left["spec"]["servers"],
             json!([server("http", 80, None, &["a/x"])])
         );
-        assert_eq!(without(&all, &|_| true), None);
+        assert_eq!(without(&all, &|_| true, &Beneath::default()), None);
         assert_eq!(showing(&all)["s"], BTreeSet::from(["y".to_owned()]));
     }
 
@@ -297,7 +390,7 @@ mod tests {
             }
             gateway(&[server])
         };
-        let kept = BTreeSet::from([host("c/z")]);
+        let kept = kept(&["c/z"]);
         for (before, now, then) in [
             (&["A"][..], &["A"][..], &["A"][..]),
             (&["A"], &["B"], &[]),
@@ -321,7 +414,7 @@ mod tests {
             server("http", 80, None, &["b/y"]),
             server("https-1", 443, Some("t"), &["b/y"]),
         ]);
-        let kept = BTreeSet::from([host("c/z"), host("a/x")]);
+        let kept = kept(&["c/z", "a/x"]);
         let next = keeping(wanted, &live, &kept);
         assert_eq!(
             next["spec"]["servers"],

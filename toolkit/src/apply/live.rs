@@ -66,14 +66,7 @@ impl Live {
 
     /// Hosts that a `VirtualService` of this program serves, behind its namespace.
     pub fn served(&self) -> BTreeSet<Host> {
-        self.ours(&cluster::VIRTUAL_SERVICE)
-            .flat_map(|object| {
-                let namespace = meta(object, "namespace").to_owned();
-                hosts(object)
-                    .into_iter()
-                    .map(move |host| (namespace.clone(), host))
-            })
-            .collect()
+        self.ours(&cluster::VIRTUAL_SERVICE).flat_map(named).collect()
     }
 
     /// Which `VirtualServices` have each host at some gateway, by namespace and name.
@@ -100,6 +93,13 @@ pub fn hosts(virtual_service: &Value) -> BTreeSet<String> {
     texts(virtual_service, "/spec/hosts")
         .map(str::to_ascii_lowercase)
         .collect()
+}
+
+/// The hosts of a `VirtualService`, behind its namespace.
+pub fn named(virtual_service: &Value) -> impl Iterator<Item = Host> {
+    let namespace = meta(virtual_service, "namespace").to_owned();
+    let all = hosts(virtual_service).into_iter();
+    all.map(move |host| (namespace.clone(), host))
 }
 
 /// Texts of a list.

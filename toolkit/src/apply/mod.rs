@@ -23,6 +23,7 @@ pub mod live;
 pub mod names;
 pub mod needed;
 pub mod needs;
+pub mod opening;
 pub mod owned;
 pub mod plan;
 pub mod probed;
@@ -50,6 +51,7 @@ use crate::trouble::{End, Trouble};
 use args::ApplyArgs;
 use gradual_rollout_migration::input::Key;
 use live::{Live, MADE};
+use opening::Opening;
 use plan::{Plan, Sources};
 use run::{Became, Line, Run};
 use std::collections::BTreeSet;
@@ -84,7 +86,9 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     let listener = found.as_ref().and_then(|found| found.as_deref().ok());
     let rollout = rollout::body(args, &options, &batch.ingresses, listener)?;
     let bindings = split::Bindings::new(&rollouts, None);
+    let opening = Opening::new(&options, &seen, &live);
     let sources = Sources {
+        opening: &opening,
         args,
         options: &options,
         cluster: &cluster,
@@ -119,6 +123,8 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         lines: Vec::new(),
         failures: 0,
         bad: plan.bad.clone(),
+        withheld: plan.withheld.clone(),
+        opening: &opening,
         early: Vec::new(),
     };
     let total = plan.items.len() + plan.marks.len() + plan.pruned.len();

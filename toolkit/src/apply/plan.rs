@@ -2,7 +2,7 @@
 
 use super::args::ApplyArgs;
 use super::closed;
-use super::gateway::{self, Host};
+use super::gateway::{self, Beneath, Host};
 use super::inputs::Inputs;
 use super::item::{self, Change, Item};
 use super::keep;
@@ -10,6 +10,7 @@ use super::left::{self, accepted, drifted};
 use super::live::{self, Live};
 use super::needed;
 use super::needs::{self, annotate};
+use super::opening::{self, Opening};
 use super::owned;
 use super::probed;
 use super::prune;
@@ -78,8 +79,12 @@ pub struct Plan {
     pub bad: BTreeSet<String>,
     /// Of those the ones that somebody else serves at a gateway: nothing is written that would meet their requests.
     pub taken: BTreeSet<String>,
+    /// Hosts of routes that would lead on what nginx guards.
+    pub withheld: BTreeSet<String>,
     /// Hosts that the Gateway has already.
     pub open: BTreeSet<Host>,
+    /// By Gateway, the hosts of routes that are bound to it.
+    pub beneath: BTreeMap<Host, Beneath>,
     /// Hosts of which everything stays as it is: Ingresses of theirs are gone.
     pub held: BTreeSet<Host>,
     /// What is left out, and what should be known.
@@ -89,6 +94,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Hosts that a Gateway lists itself where a wildcard over them is left out.
+    pub fn beneath(&self, item: &Item) -> Beneath {
+        let key = (item.namespace.clone(), item.name.clone());
+        self.beneath.get(&key).cloned().unwrap_or_default()
+    }
+
     /// Adds the rollout: nothing moves traffic that nobody looked at.
     pub fn hand_over(&mut self, body: Value) {
         self.hash = digest::short(&json!([self.hash, body]));
@@ -119,6 +130,8 @@ fn disagreed(namespace: &str, name: &str, credential: &str) -> Finding {
 /// What a plan is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
+    /// What nginx guards, as it is.
+    pub opening: &'a Opening<'a>,
     /// As typed.
     pub args: &'a ApplyArgs,
     /// What the converter is told.
@@ -183,6 +196,9 @@ impl Sources<'_> {
         plan.accepted = remembered::entries(&plan.marks, self.record);
         probed::renew(&mut plan, self.live);
         drifted(self.args, &mut plan);
+        if !self.args.secrets_only {
+            opening::hold_back(self, &mut plan);
+        }
         let written: Vec<Value> = plan
             .items
             .iter()
@@ -354,21 +370,19 @@ impl Sources<'_> {
     /// The Gateways, with what is open already and what is wanted, and nothing else.
     fn gateways(&self, conversion: &Conversion, routes: &[Item], plan: &mut Plan) -> Vec<Item> {
         let converted: BTreeSet<Host> = of_kind(conversion, "VirtualService")
-            .flat_map(|body| {
-                live::hosts(body)
-                    .into_iter()
-                    .map(|host| (meta(body, "namespace").to_owned(), host))
-            })
+            .flat_map(live::named)
             .collect();
         let wanted: BTreeSet<Host> = routes
             .iter()
-            .flat_map(|item| {
-                item.hosts
-                    .iter()
-                    .map(|host| (item.namespace.clone(), host.clone()))
-            })
+            .flat_map(|item| live::named(&item.body))
             .filter(|(_, host)| !plan.taken.contains(host))
             .collect();
+        let mut secured: BTreeMap<Host, BTreeSet<Host>> = BTreeMap::new();
+        let others = self.live.ours(&cluster::GATEWAY);
+        for body in others.chain(of_kind(conversion, "Gateway")) {
+            let hosts = secured.entry(gateway::key(body)).or_default();
+            hosts.extend(gateway::secured_hosts(body));
+        }
         let mut gateways = Vec::new();
         for body in of_kind(conversion, "Gateway") {
             let (namespace, name) = gateway::key(body);
@@ -380,12 +394,27 @@ impl Sources<'_> {
             let held = &plan.held;
             let unwanted =
                 |host: &Host| held.contains(host) || (!wanted.contains(host) && !served.contains(host));
-            let Some(mut body) = gateway::without(body, &unwanted) else {
+            let others = secured
+                .iter()
+                .filter(|(key, _)| **key != (namespace.clone(), name.clone()));
+            let elsewhere: BTreeSet<Host> = others.flat_map(|(_, hosts)| hosts).cloned().collect();
+            let mut beneath = Beneath {
+                hosts: wanted.union(&served).cloned().collect(),
+                elsewhere,
+            };
+            plan.beneath
+                .insert((namespace.clone(), name.clone()), beneath.clone());
+            beneath.hosts.retain(|host| !held.contains(host));
+            let Some(mut body) = gateway::without(body, &unwanted, &beneath) else {
                 continue;
             };
             if let Some(live) = live.filter(|live| marks::ours(live)) {
                 let chosen = gateway::choosing(&body);
-                body = gateway::keeping(body, live, &forgotten);
+                let kept = Beneath {
+                    hosts: forgotten,
+                    ..beneath
+                };
+                body = gateway::keeping(body, live, &kept);
                 let left = gateway::choosing(&body);
                 let lost = chosen.difference(&left);
                 plan.findings

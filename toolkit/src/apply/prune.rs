@@ -92,13 +92,7 @@ pub fn served(live: &Live, plan: &Plan, gateway: &str) -> BTreeSet<Host> {
         let bound = live::texts(route, "/spec/gateways").any(|name| name == gateway);
         bound && !gone.contains(&gateway::key(route))
     });
-    left.flat_map(|route| {
-        let namespace = meta(route, "namespace");
-        live::hosts(route)
-            .into_iter()
-            .map(move |host| (namespace.to_owned(), host))
-    })
-    .collect()
+    left.flat_map(live::named).collect()
 }
 
 /// Policies, rules and copies that nothing of the batch needs any more; `plan` has all that it needs.

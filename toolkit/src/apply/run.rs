@@ -1,9 +1,10 @@
 //! Writing a plan: in its order, no faster than allowed, and no further than the budget for failures reaches.
 
 use super::args::ApplyArgs;
-use super::gateway;
+use super::gateway::{self, Beneath};
 use super::item::{self, Change, Item};
 use super::live::Live;
+use super::opening::Opening;
 use super::plan::{Mark, Plan};
 use super::remembered;
 use super::send::{params, send};
@@ -72,12 +73,25 @@ pub struct Run<'a> {
     pub failures: usize,
     /// Hosts that stay closed.
     pub bad: BTreeSet<String>,
+    /// Hosts of routes that would lead on what nginx guards.
+    pub withheld: BTreeSet<String>,
+    /// What nginx guards.
+    pub opening: &'a Opening<'a>,
     /// Gateways that were written before their routes, as they are since.
     pub early: Vec<Value>,
 }
 
+/// How much the widest of some hosts takes: names nothing, wildcards the more the fewer labels they have, and `*` all.
+pub fn width(hosts: &BTreeSet<String>) -> usize {
+    let labels = |host: &String| match host.strip_prefix('*') {
+        None => 0,
+        Some(rest) => usize::MAX - rest.matches('.').count(),
+    };
+    hosts.iter().map(labels).max().unwrap_or_default()
+}
+
 /// Whether a host is among some, or under a wildcard among them.
-fn under(host: &str, all: &BTreeSet<String>) -> bool {
+pub fn under(host: &str, all: &BTreeSet<String>) -> bool {
     let over = host.match_indices('.').filter_map(|(at, _)| host.get(at..));
     all.contains(host)
         || all.contains("*")
@@ -106,13 +120,18 @@ impl Run<'_> {
             if kind == cluster::VIRTUAL_SERVICE {
                 self.moving(plan, progress).await?;
             }
-            let items: Vec<Item> = plan
-                .items
-                .iter()
-                .filter(|item| item.kind == kind)
-                .cloned()
-                .collect();
-            self.items(items, progress).await?;
+            let items = plan.items.iter().filter(|item| item.kind == kind);
+            let mut items: Vec<Item> = items.cloned().collect();
+            if kind != cluster::VIRTUAL_SERVICE {
+                self.items(items, progress).await?;
+                continue;
+            }
+            // The narrowest first: until a name has its own route, a wider one would take its requests.
+            items.sort_by_key(|item| width(&item.hosts));
+            for tier in items.chunk_by(|a, b| width(&a.hosts) == width(&b.hosts)) {
+                self.unopening(tier, plan);
+                self.items(tier.to_vec(), progress).await?;
+            }
         }
         if self.args.secrets_only {
             return Ok(());
@@ -144,6 +163,34 @@ impl Run<'_> {
         self.prune(plan, shut, progress).await?;
         self.accept(plan).await;
         self.marks(&plan.marks, now, progress).await
+    }
+
+    /// Holds back what would lead on what nginx guards now that not every narrower route could be written.
+    fn unopening(&mut self, tier: &[Item], plan: &Plan) {
+        if self.bad.len() == plan.bad.len() {
+            return;
+        }
+        let out = |item: &&Item| {
+            item.hosts
+                .iter()
+                .any(|host| self.bad.contains(host) || self.withheld.contains(host))
+        };
+        let planned = plan
+            .items
+            .iter()
+            .filter(|item| item.kind == cluster::VIRTUAL_SERVICE);
+        let there =
+            planned.filter(|item| width(&item.hosts) <= tier.first().map_or(0, |item| width(&item.hosts)));
+        let written: Vec<&Value> = there
+            .filter(|item| !out(item) && item.change != Change::Same)
+            .map(|item| &item.body)
+            .collect();
+        let leading = self.opening.unguarded(&written, &BTreeSet::new());
+        let leading: BTreeSet<gateway::Host> =
+            leading.values().map(|one| gateway::key(one.lead.route)).collect();
+        let opens = |item: &&Item| leading.contains(&(item.namespace.clone(), item.name.clone()));
+        let hosts = tier.iter().filter(opens).flat_map(|item| item.hosts.clone());
+        self.withheld.extend(hosts.collect::<Vec<_>>());
     }
 
     /// Writes what was accepted: without that the next run would close what was agreed to, so where it fails none of it is
@@ -201,7 +248,7 @@ impl Run<'_> {
             if !gateway::open(&item.body).iter().any(moving) {
                 continue;
             }
-            let Some(body) = gateway::without(&item.body, &unmoved) else {
+            let Some(body) = gateway::without(&item.body, &unmoved, &Beneath::default()) else {
                 continue;
             };
             let Some(early) = self.gateway(&Item { body, ..item.clone() }, plan) else {
@@ -213,6 +260,11 @@ impl Run<'_> {
             self.early.extend(now);
         }
         Ok(())
+    }
+
+    /// Whether a host is not opened: something that it needs is missing, or its route would open others.
+    fn lacks(&self, host: &str) -> bool {
+        under(host, &self.bad) || self.withheld.contains(host)
     }
 
     /// An object as it was before it is written.
@@ -229,12 +281,12 @@ impl Run<'_> {
 
     /// The Gateway without the hosts whose routes are missing; what it has already stays.
     fn gateway(&self, item: &Item, plan: &Plan) -> Option<Item> {
-        let closed = |host: &gateway::Host| under(&host.1, &self.bad) && !plan.open.contains(host);
-        let body = gateway::without(&item.body, &closed)?;
+        let closed = |host: &gateway::Host| self.lacks(&host.1) && !plan.open.contains(host);
         let before = self.before(item);
         let live = before.as_ref();
+        let body = gateway::without(&item.body, &closed, &plan.beneath(item))?;
         let hosts = gateway::open(&body).into_iter().map(|(_, host)| host);
-        let hosts = hosts.filter(|host| !under(host, &self.bad)).collect();
+        let hosts = hosts.filter(|host| !self.lacks(host)).collect();
         let change = item::change(&body, live);
         let mut body = item::stamped(body, None);
         // Whoever writes another batch at the same time must not lose its hosts.
@@ -277,6 +329,12 @@ impl Run<'_> {
                     Became::LeftOut,
                     item.change.word().to_owned(),
                 );
+            } else if item.kind == cluster::VIRTUAL_SERVICE
+                && item.hosts.iter().any(|host| self.withheld.contains(host))
+            {
+                let why = "it would lead on what nginx guards".to_owned();
+                self.withheld.extend(item.hosts.iter().cloned());
+                self.line(item.object(), item.change, Became::LeftOut, why);
             } else if item.kind == cluster::VIRTUAL_SERVICE
                 && item.hosts.iter().any(|host| self.bad.contains(host))
             {
@@ -356,7 +414,7 @@ impl Run<'_> {
         for mark in all {
             let (object, missing) = (
                 super::select::object(&mark.key),
-                mark.hosts.iter().any(|h| under(h, &self.bad)),
+                mark.hosts.iter().any(|host| self.lacks(host)),
             );
             if missing || mark.hosts.is_empty() {
                 let why = "not marked, as something of it is missing, or edited by others".to_owned();

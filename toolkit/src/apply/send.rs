@@ -142,7 +142,7 @@ fn beside(body: &Value, read: Option<&Value>, newer: Option<&Value>) -> Result<V
     let wanted = gateway::open(body);
     let closed: Vec<String> = before
         .difference(&now)
-        .filter(|host| wanted.contains(*host))
+        .filter(|host| wanted.contains(*host) && !gateway::beneath::under(host, &now))
         .map(|(namespace, host)| format!("{namespace}/{host}"))
         .collect();
     if !closed.is_empty() {
@@ -151,7 +151,10 @@ fn beside(body: &Value, read: Option<&Value>, newer: Option<&Value>) -> Result<V
             shown(&closed)
         ));
     }
-    let opened = now.difference(&before).cloned().collect();
+    let opened = gateway::Beneath {
+        hosts: now.difference(&before).cloned().collect(),
+        ..gateway::Beneath::default()
+    };
     let both = gateway::keeping(body.clone(), newer, &opened);
     let mut both = item::stamped(both, None);
     at(&mut both, meta(newer, "resourceVersion"));

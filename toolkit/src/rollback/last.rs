@@ -53,7 +53,7 @@ pub(super) async fn take_away(
             .filter(|one| !watch.keeps(one, &lost, &shows))
             .cloned()
             .partition(|(kind, _)| *kind == cluster::VIRTUAL_SERVICE);
-        let (gone, _) = run::delete_routes(cluster, pace, &routes, watch).await;
+        let (gone, _) = run::delete_routes(cluster, pace, &routes, &ready.guarded, watch).await;
         let left = gone.iter().any(|line| line.result != Became::Written);
         lines.extend(gone);
         if left {

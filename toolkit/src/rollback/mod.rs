@@ -8,6 +8,7 @@
 
 pub mod args;
 pub mod back;
+pub mod guarding;
 mod last;
 pub mod names;
 pub mod plan;
@@ -18,6 +19,7 @@ pub mod traffic;
 pub mod trial;
 pub mod watch;
 
+use crate::apply::gateway::Host;
 use crate::apply::live::{Live, MADE};
 use crate::apply::remembered;
 use crate::apply::run::{Became, Line};
@@ -54,6 +56,8 @@ struct Ready {
     back: Back,
     /// The Ingresses that hosts are given back to.
     watch: Watch,
+    /// Routes that go, of Ingresses that nginx guards.
+    guarded: BTreeSet<Host>,
     /// Whose share comes back.
     scope: traffic::Scope,
     /// What controllers are told, and the record that goes.
@@ -129,7 +133,24 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
     let ingresses = cluster.all(&cluster::INGRESS, None).await?;
     let ingresses: BTreeMap<_, _> = ingresses.into_iter().map(keyed).collect();
     let live = Live::read(&cluster, &gateway_namespace).await?;
-    let mut undo = plan::make(args, &wanted, &ingresses, &live);
+    let backups = backups(args, &cluster).await?;
+    let mut staying = BTreeMap::new();
+    let (guarded, mut undo, mut back) = loop {
+        let mut undo = plan::make(args, &wanted, &ingresses, &live, &staying);
+        undo.missing.extend(back::kept(&backups, &undo.orphans)?);
+        known(&wanted, &undo, &ingresses, &cluster).await?;
+        for typed in args.gone.iter().filter(|typed| *typed != "orphans") {
+            undo.missing.remove(&key("--gone", typed)?);
+        }
+        let accepted = args.accept.iter().any(|code| code == back::OTHER);
+        let back = back::steps(&backups, &undo.missing, &live, accepted)?;
+        let then = guarding::then(&ingresses, &back.steps);
+        let before = staying.len();
+        staying.extend(guarding::find(&undo, &then, &live));
+        if staying.len() == before {
+            break (guarding::guarded(&undo, &then), undo, back);
+        }
+    };
     if matches!(wanted, Wanted::All) {
         // What was accepted of Ingresses is nobody's word any more.
         let record = remembered::read(&cluster, &gateway_namespace).await?;
@@ -137,14 +158,6 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
         undo.deleted
             .extend(record.map(|record| (cluster::CONFIG_MAP, record)));
     }
-    let backups = backups(args, &cluster).await?;
-    undo.missing.extend(back::kept(&backups, &undo.orphans)?);
-    known(&wanted, &undo, &ingresses, &cluster).await?;
-    for typed in args.gone.iter().filter(|typed| *typed != "orphans") {
-        undo.missing.remove(&key("--gone", typed)?);
-    }
-    let accepted = args.accept.iter().any(|code| code == back::OTHER);
-    let mut back = back::steps(&backups, &undo.missing, &live, accepted)?;
     let accepted = args.accept.iter().any(|code| code == shadow::YOUNGER);
     let foreseen = shadow::foreseen(&back.steps, &ingresses, &back.ages, (place.now)(), accepted);
     back.findings.extend(foreseen);
@@ -165,6 +178,7 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
         undo,
         back,
         watch,
+        guarded,
         scope,
         switches,
         block,

@@ -1,10 +1,11 @@
 //! What has to be undone.
 
 use super::args::RollbackArgs;
+use super::guarding::{self, Stays};
 use super::traffic::Scope;
 use crate::answering::typed;
 use crate::apply::closed;
-use crate::apply::gateway::{self, Host};
+use crate::apply::gateway::{self, Beneath, Host};
 use crate::apply::keep;
 use crate::apply::live::{self, Live, hosts};
 use crate::apply::read::{destinations, from, guarded};
@@ -74,6 +75,10 @@ pub struct Undo {
     pub gateways: Vec<Value>,
     /// Hosts that nothing serves any more then, by the Gateway that has them open, themselves or by a wildcard.
     pub behind: Vec<(Value, BTreeSet<String>)>,
+    /// The routes that stay.
+    pub kept: Vec<Value>,
+    /// The hosts of every Gateway of this program that have a certificate there.
+    pub secured: BTreeMap<Host, BTreeSet<Host>>,
     /// The routes that go, edited ones that are left among them.
     pub removed: Vec<Value>,
     /// What is deleted then, in this order.
@@ -83,14 +88,31 @@ pub struct Undo {
 }
 
 impl Undo {
+    /// Hosts that a Gateway lists again where a wildcard over them goes.
+    pub fn staying(&self, gateway: &Value) -> Beneath {
+        let key = gateway::key(gateway);
+        let others = self.secured.iter().filter(|(other, _)| **other != key);
+        let bound = self.kept.iter().filter(|route| gateway::binds(gateway, route));
+        Beneath {
+            hosts: bound.flat_map(live::named).collect(),
+            elsewhere: others.flat_map(|(_, hosts)| hosts.clone()).collect(),
+        }
+    }
+
     /// Ingresses whose marks are taken off: those that have one, and those that come back with one.
     pub fn unmarked(&self) -> BTreeSet<Key> {
         self.marked.union(&self.missing).cloned().collect()
     }
 }
 
-/// Finds what has to be undone.
-pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Value>, live: &Live) -> Undo {
+/// Finds what has to be undone; some routes stay all the same, as they keep a wider one from what nginx guards.
+pub fn make(
+    args: &RollbackArgs,
+    wanted: &Wanted,
+    ingresses: &BTreeMap<Key, Value>,
+    live: &Live,
+    staying: &BTreeMap<Host, Stays>,
+) -> Undo {
     let mut undo = Undo::default();
     let marked = ingresses
         .iter()
@@ -111,7 +133,15 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
             .filter(|key| !wanted.has(key) && !nobodys(key))
             .map(|key| typed([key]))
             .collect();
+        let stays = staying.get(&gateway::key(route));
         if meant.is_empty() {
+            kept.push(route);
+        } else if let (Some(stays), true) = (stays, others.is_empty()) {
+            for key in meant {
+                undo.marked.remove(key);
+            }
+            undo.findings
+                .push(guarding::finding(route, &from, stays, ingresses));
             kept.push(route);
         } else if others.is_empty() {
             let orphans = args.gone.iter().any(|gone| gone == "orphans");
@@ -151,11 +181,9 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
     undo.namespaces = keys.map(|(namespace, _)| namespace.clone()).collect();
     undo.namespaces
         .extend(removed.iter().map(|route| meta(route, "namespace").to_owned()));
-    for route in &removed {
-        let namespace = meta(route, "namespace");
-        undo.hosts
-            .extend(hosts(route).into_iter().map(|host| (namespace.to_owned(), host)));
-    }
+    undo.hosts
+        .extend(removed.iter().flat_map(|route| live::named(route)));
+    undo.kept = kept.iter().copied().cloned().collect();
     // Others have Gateways too, tenants among them: only what apply wrote is closed.
     let all: Vec<&Value> = live
         .ours(&cluster::GATEWAY)
@@ -170,6 +198,8 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
         let open = own.flat_map(|gateway| gateway::open(gateway));
         undo.hosts.extend(open.filter(|host| !others.contains(&host.1)));
     }
+    let secured = |gateway: &&Value| (gateway::key(gateway), gateway::secured_hosts(gateway));
+    undo.secured = all.iter().map(secured).collect();
     let touched = |gateway: &&&Value| {
         gateway::open(gateway)
             .iter()
@@ -180,7 +210,7 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
         .filter(touched)
         .map(|gateway| Value::clone(gateway))
         .collect();
-    undo.deleted = deleted(wanted, live, &removed, &kept, &all, &undo.hosts);
+    undo.deleted = deleted(wanted, live, &removed, &all, &undo);
     undo.removed = removed.into_iter().cloned().collect();
     edited(args, &mut undo);
     undo.behind = behind(live, &undo);
@@ -258,10 +288,10 @@ fn deleted(
     wanted: &Wanted,
     live: &Live,
     removed: &[&Value],
-    kept: &[&Value],
     gateways: &[&Value],
-    closed: &BTreeSet<Host>,
+    undo: &Undo,
 ) -> Vec<(Kind, Value)> {
+    let (kept, closed) = (&undo.kept, &undo.hosts);
     let everything = matches!(wanted, Wanted::All);
     let mut deleted: Vec<(Kind, Value)> = removed
         .iter()
@@ -274,7 +304,7 @@ fn deleted(
         let from = from(object);
         everything || (!from.is_empty() && from.iter().all(|key| wanted.has(key)))
     };
-    let others: BTreeSet<String> = kept.iter().flat_map(|route| live::hosts(route)).collect();
+    let others: BTreeSet<String> = kept.iter().flat_map(live::hosts).collect();
     let unused = guards.filter(|guard| {
         let its = guarded(guard);
         annotation(guard, marks::WRITTEN).is_some()
@@ -282,7 +312,7 @@ fn deleted(
     });
     deleted.extend(unused.map(|guard| (cluster::AUTHORIZATION_POLICY, guard.clone())));
     let before: BTreeSet<String> = removed.iter().flat_map(|route| destinations(route)).collect();
-    let still: BTreeSet<String> = kept.iter().flat_map(|route| destinations(route)).collect();
+    let still: BTreeSet<String> = kept.iter().flat_map(destinations).collect();
     let rules = live.ours(&cluster::DESTINATION_RULE);
     let unused = rules.filter(|rule| {
         let service = rule
@@ -303,7 +333,11 @@ fn deleted(
         .all(&cluster::GATEWAY)
         .filter_map(|gateway| {
             let closes = closing(gateway);
-            gateway::without(gateway, &|host| closes && closed.contains(host))
+            gateway::without(
+                gateway,
+                &|host| closes && closed.contains(host),
+                &undo.staying(gateway),
+            )
         })
         .flat_map(|gateway| gateway::credentials(&gateway))
         .collect();

@@ -2,10 +2,11 @@
 
 use super::plan::{Undo, named};
 use super::watch::{Lost, Watch};
-use crate::apply::gateway::{self, Host};
+use crate::apply::gateway::{self, Beneath, Host};
 use crate::apply::item::stamped;
+use crate::apply::live::hosts;
 use crate::apply::needs::annotate;
-use crate::apply::run::{Became, Line, said};
+use crate::apply::run::{Became, Line, said, under, width};
 use crate::cluster::{self, Cluster, Kind, MANAGER, annotation, exactly, meta};
 use crate::marks;
 use crate::pace::{Pace, paced};
@@ -14,6 +15,7 @@ use gradual_rollout_migration::input::Key;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a write is tried that somebody else's write came before.
@@ -137,7 +139,7 @@ pub async fn close(
     let (mut lines, mut lost) = (Vec::new(), BTreeMap::new());
     for gateway in &undo.gateways {
         pace.turn().await;
-        match close_one(cluster, gateway, &undo.hosts, watch, &mut lost).await {
+        match close_one(cluster, gateway, undo, watch, &mut lost).await {
             Ok(false) => {}
             Ok(true) => lines.push(line(named(&cluster::GATEWAY, gateway), "close", Ok(()))),
             Err(why) => lines.push(line(named(&cluster::GATEWAY, gateway), "close", Err(why))),
@@ -150,20 +152,22 @@ pub async fn close(
 async fn close_one(
     cluster: &Cluster,
     gateway: &Value,
-    hosts: &BTreeSet<Host>,
+    undo: &Undo,
     watch: &Watch,
     lost: &mut BTreeMap<Key, Lost>,
 ) -> Result<bool, String> {
     let (namespace, name) = gateway::key(gateway);
+    let mut staying = undo.staying(gateway);
     let mut now = gateway.clone();
     for _ in 0..TRIES {
         lost.extend(watch.look(cluster).await.map_err(|trouble| trouble.to_string())?);
         let held = watch.hosts(lost);
-        let hosts: BTreeSet<Host> = hosts.difference(&held).cloned().collect();
+        let hosts: BTreeSet<Host> = undo.hosts.difference(&held).cloned().collect();
+        staying.hosts.extend(held);
         if gateway::open(&now).is_disjoint(&hosts) {
             return Ok(false);
         }
-        match put(cluster, &now, &hosts).await {
+        match put(cluster, &now, &hosts, &staying).await {
             Ok(()) => return Ok(true),
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(true),
             Err(kube::Error::Api(status)) if status.code == 409 => {}
@@ -198,14 +202,18 @@ async fn reopen_one(cluster: &Cluster, before: &Value, hosts: &BTreeSet<Host>) -
     let Some(api) = cluster.api(&cluster::GATEWAY, Some(&namespace)) else {
         return Ok(());
     };
-    let Some(was) = gateway::without(before, &|host| !hosts.contains(host)) else {
+    let Some(was) = gateway::without(before, &|host| !hosts.contains(host), &Beneath::default()) else {
         return Ok(());
+    };
+    let again = Beneath {
+        hosts: hosts.clone(),
+        ..Beneath::default()
     };
     for _ in 0..TRIES {
         let now = cluster.get(&cluster::GATEWAY, &namespace, &name).await;
         let now = now.map_err(|error| said(&error))?;
         let next = match &now {
-            Some(now) => gateway::keeping(now.clone(), &was, hosts),
+            Some(now) => gateway::keeping(now.clone(), &was, &again),
             None => was.clone(),
         };
         let body = written(
@@ -253,12 +261,17 @@ fn written(cluster: &Cluster, there: &Value, next: &Value, namespace: &str, name
     body
 }
 
-async fn put(cluster: &Cluster, gateway: &Value, hosts: &BTreeSet<Host>) -> Result<(), kube::Error> {
+async fn put(
+    cluster: &Cluster,
+    gateway: &Value,
+    hosts: &BTreeSet<Host>,
+    staying: &Beneath,
+) -> Result<(), kube::Error> {
     let (namespace, name) = gateway::key(gateway);
     let Some(api) = cluster.api(&cluster::GATEWAY, Some(&namespace)) else {
         return Ok(());
     };
-    let Some(left) = gateway::without(gateway, &|host| hosts.contains(host)) else {
+    let Some(left) = gateway::without(gateway, &|host| hosts.contains(host), staying) else {
         return api.delete(&name, &exactly(gateway, false)).await.map(drop);
     };
     let body = written(cluster, gateway, &left, &namespace, &name);
@@ -313,31 +326,61 @@ async fn gone(cluster: &Cluster, kind: &Kind, object: &Value, dry_run: bool) -> 
     Err(format!("it was changed {TRIES} times while it was deleted"))
 }
 
-/// Deletes routes whose hosts are closed; each only while the Ingresses that serve these hosts now are what they were.
-/// Returns the Ingresses that were not.
+/// Deletes routes whose hosts are closed, the widest first: nothing that a narrower one keeps from it is led on meanwhile.
+/// Each goes only while the Ingresses that serve its hosts now are what they were; one of those that nginx guards only while
+/// no wider one is left over it. Returns the Ingresses that were not.
 pub async fn delete_routes(
     cluster: &Cluster,
     pace: &Pace,
     routes: &[(Kind, Value)],
+    guarded: &BTreeSet<Host>,
     watch: &Watch,
 ) -> (Vec<Line>, BTreeMap<Key, Lost>) {
-    let work = routes.iter().map(|(kind, route)| async move {
-        let result = match watch.look_at(cluster, route).await {
-            Ok(Some((key, lost))) => {
-                let why = format!("left: Ingress {}/{}: {}", key.0, key.1, lost.said());
-                return (line(named(kind, route), "delete", Err(why)), Some((key, lost)));
-            }
-            Ok(None) => gone(cluster, kind, route, false).await,
-            Err(why) => Err(format!("left: its Ingresses could not be read: {why}")),
-        };
-        (line(named(kind, route), "delete", result), None)
-    });
+    let mut widest: Vec<(Kind, Value)> = routes.to_vec();
+    let width = |one: &(Kind, Value)| width(&hosts(&one.1));
+    widest.sort_by_key(|one| Reverse(width(one)));
     let (mut lines, mut lost) = (Vec::new(), BTreeMap::new());
-    for (line, more) in paced(work, pace).collect::<Vec<_>>().await {
-        lines.push(line);
-        lost.extend(more);
+    let mut left: BTreeSet<String> = BTreeSet::new();
+    for tier in widest.chunk_by(|a, b| width(a) == width(b)) {
+        let over = |route: &Value| {
+            guarded.contains(&gateway::key(route)) && hosts(route).iter().any(|host| under(host, &left))
+        };
+        let (stay, go): (Vec<_>, Vec<_>) = tier.iter().cloned().partition(|(_, route)| over(route));
+        lines.extend(stay.iter().map(|(kind, route)| {
+            let why = "left: a wider route is left, which would take its requests without its guards";
+            line(named(kind, route), "delete", Err(why.to_owned()))
+        }));
+        left.extend(stay.iter().flat_map(|(_, route)| hosts(route)));
+        for (route, line, more) in delete_tier(cluster, pace, &go, watch).await {
+            if line.result != Became::Written {
+                left.extend(hosts(route));
+            }
+            lines.push(line);
+            lost.extend(more);
+        }
     }
     (lines, lost)
+}
+
+/// The same of routes of which none is over another.
+async fn delete_tier<'r>(
+    cluster: &Cluster,
+    pace: &Pace,
+    routes: &'r [(Kind, Value)],
+    watch: &Watch,
+) -> Vec<(&'r Value, Line, Option<(Key, Lost)>)> {
+    let work = routes.iter().map(|(kind, route)| async move {
+        let (result, lost) = match watch.look_at(cluster, route).await {
+            Ok(Some((key, lost))) => {
+                let why = format!("left: Ingress {}/{}: {}", key.0, key.1, lost.said());
+                (Err(why), Some((key, lost)))
+            }
+            Ok(None) => (gone(cluster, kind, route, false).await, None),
+            Err(why) => (Err(format!("left: its Ingresses could not be read: {why}")), None),
+        };
+        (route, line(named(kind, route), "delete", result), lost)
+    });
+    paced(work, pace).collect().await
 }
 
 /// Whether an object is the same one and asks for the same: in its `spec`, and in what is noted on it of the Ingresses that

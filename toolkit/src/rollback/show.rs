@@ -54,7 +54,7 @@ pub(super) async fn would(
             .map(|(_, host)| host)
             .collect();
         hosts.dedup();
-        let goes = gateway::without(one, &|host| undo.hosts.contains(host)).is_none();
+        let goes = gateway::without(one, &|host| undo.hosts.contains(host), &undo.staying(one)).is_none();
         let more = if goes {
             "; it is deleted, as it has no other"
         } else {

@@ -255,7 +255,7 @@ fn remedy(key: &Key, lost: Lost, dirs: &[String]) -> String {
 }
 
 /// The prefixes by which the Ingresses of a route were read, and the usual one.
-fn prefixes(route: &Value) -> BTreeSet<String> {
+pub fn prefixes(route: &Value) -> BTreeSet<String> {
     let noted = annotation(route, marks::SOURCES).unwrap_or_default();
     let noted = noted.split(',').filter_map(|one| one.rsplit_once('@'));
     noted

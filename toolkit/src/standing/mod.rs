@@ -8,7 +8,7 @@ pub mod beside;
 pub mod health;
 pub mod loose;
 
-use crate::answering::{self, Routes, Servers, typed};
+use crate::answering::{self, typed};
 use crate::apply::closed::{self, CLOSED};
 use crate::apply::gateway;
 use crate::apply::inputs::{self, Now};
@@ -218,15 +218,14 @@ impl Standing {
         let at = |key: &Key| self.ingresses.get(key).or_else(|| self.beside.get(key));
         let splits = Canaries::new(served.iter().copied());
         let made = self.live.ours(&cluster::VIRTUAL_SERVICE);
-        let at_gateways = self.live.ours(&cluster::VIRTUAL_SERVICE);
-        let named = Routes::new(at_gateways.filter(|route| !from(route).is_empty()));
+        let at_gateways: Vec<&Value> = self.live.all(&cluster::VIRTUAL_SERVICE).collect();
         let prefix = |before: &str| classes.has_prefix(before);
         let cluster = Around {
             open: &open,
             live: &self.live,
             guards: loose::Guards::new(&self.live),
             foreign: Foreign::new(&self.live),
-            unmade: beside::find(&Servers::new(served.into_iter()), &named, &prefix),
+            unmade: beside::find(&served, &at_gateways, &prefix),
             split: splits.otherwise(made, &at, &|key: &Key| alone.is_none_or(|name| key.0 == name)),
             now,
             standing: self,

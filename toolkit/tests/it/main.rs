@@ -65,4 +65,5 @@ mod tenant;
 mod unreadable_counts;
 mod walkthrough;
 mod way_back;
+mod wider;
 mod wire;
