@@ -204,7 +204,7 @@ pub fn hold_back(sources: &Sources<'_>, plan: &mut Plan) {
 }
 
 /// Whether a route is for a name, or for others that a wildcard stands for.
-fn answers(route: &Value, name: &str) -> bool {
+pub fn answers(route: &Value, name: &str) -> bool {
     let open = named(route).collect();
     gateway::is_open(&gateway::key(route).0, name, &open)
 }

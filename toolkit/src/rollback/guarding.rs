@@ -6,8 +6,8 @@ use super::watch::prefixes;
 use crate::answering::{self, typed};
 use crate::apply::gateway::{self, Host};
 use crate::apply::keep;
-use crate::apply::live::{Live, hosts};
-use crate::apply::opening::Opening;
+use crate::apply::live::Live;
+use crate::apply::opening::{Opening, answers};
 use crate::apply::read::from;
 use crate::cluster::{self, annotation};
 use crate::finding::{Finding, Severity};
@@ -50,7 +50,7 @@ fn together(one: &Value, other: Option<&Value>) -> bool {
 }
 
 /// What nginx guards, with the prefixes of annotations that routes were made by.
-pub fn opening<'a>(ingresses: &'a BTreeMap<Key, Value>, live: &'a Live) -> Opening<'a> {
+fn opening<'a>(ingresses: &'a BTreeMap<Key, Value>, live: &'a Live) -> Opening<'a> {
     let routes: Vec<&Value> = live.ours(&cluster::VIRTUAL_SERVICE).collect();
     let prefixes = routes.iter().flat_map(|route| prefixes(route)).collect();
     let gateways: Vec<&Value> = live.ours(&cluster::GATEWAY).collect();
@@ -82,7 +82,7 @@ pub fn find(undo: &Undo, ingresses: &BTreeMap<Key, Value>, live: &Live) -> BTree
         if !marks::ours(one.lead.route) || !together(one.ingress, owner) {
             continue;
         }
-        let over = undo.removed.iter().filter(|route| has(route, &one.name));
+        let over = undo.removed.iter().filter(|route| answers(route, &one.name));
         for route in over {
             found
                 .entry(gateway::key(route))
@@ -121,16 +121,6 @@ pub fn guarded(undo: &Undo, ingresses: &BTreeMap<Key, Value>) -> BTreeSet<Host> 
         its.any(|ingress| !marks::protections_by(ingress, &|before| prefixes.contains(before)).is_empty())
     };
     undo.removed.iter().filter(guards).map(gateway::key).collect()
-}
-
-/// Whether a route is for a name, or for others that a wildcard stands for.
-fn has(route: &Value, name: &str) -> bool {
-    let (namespace, _) = gateway::key(route);
-    let all = hosts(route)
-        .into_iter()
-        .map(|host| (namespace.clone(), host))
-        .collect();
-    gateway::is_open(&namespace, name, &all)
 }
 
 fn stays(one: &Apart<'_>, guards: &[&str]) -> Stays {

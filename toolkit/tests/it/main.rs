@@ -27,6 +27,7 @@ mod codes;
 mod comes_back;
 mod controllers;
 mod counted;
+mod dice;
 mod finish;
 mod foreign;
 mod handing_over;

@@ -4,6 +4,7 @@
 
 use crate::apply::{ING, VS, open};
 use crate::both_sides::judged;
+use crate::dice::Dice;
 use crate::objects::{ingress, service};
 use crate::ownership::{AP, DR, settings, two_classes};
 use crate::support::migrate;
@@ -23,24 +24,6 @@ const KEYS: [(&str, &str); 4] = [
 const HOSTS: [&str; 2] = ["h.example.com", "k.example.com"];
 const LISTS: [&str; 2] = ["10.0.0.0/8", "172.16.0.0/12"];
 const CLASSES: [(&str, &str); 2] = [("nginx", "outer"), ("inner", "inner")];
-
-/// Numbers that are the same every time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % most
-    }
-
-    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        let at = self.below(all.len());
-        &all[at]
-    }
-}
 
 type Objects = BTreeMap<String, Value>;
 

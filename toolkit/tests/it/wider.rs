@@ -3,6 +3,7 @@
 //! no write of any run, and where it is open since somebody changed an Ingress, `validate` tells it.
 
 use crate::apply::{GW, ING, VS};
+use crate::dice::Dice;
 use crate::objects::service;
 use crate::ownership::{AP, two_classes};
 use crate::support::{Said, migrate, migrate_by};
@@ -25,24 +26,6 @@ const PATHS: [&str; 3] = ["/", "/adm", "/pub"];
 const ASKED: [&str; 4] = ["/", "/adm", "/adm/x", "/pub"];
 const HOSTS: [Option<&str>; 4] = [Some("a.x.com"), Some("b.x.com"), Some("*.x.com"), None];
 const NAMED: [&str; 5] = ["a.x.com", "b.x.com", "z.x.com", "al.x.com", "q.org"];
-
-/// Numbers that are the same every time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % most
-    }
-
-    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        let at = self.below(all.len());
-        &all[at]
-    }
-}
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object
